@@ -1,0 +1,8 @@
+"""Modules on top of `wavpool.transforms`."""
+
+from .band_linear import BandLinear
+from .microwav import MicroWav
+from .pool import MultiResolutionPool
+from .wavpool import WavPool
+
+__all__ = ["BandLinear", "MicroWav", "MultiResolutionPool", "WavPool"]

@@ -1,0 +1,56 @@
+"""Dense layers over whole wavelet bands."""
+
+import torch
+from torch import Tensor, nn
+
+
+class BandLinear(nn.Conv2d):
+    """One dense layer a band: every coefficient of a band, over all channels, to `hidden` units.
+
+    The weights are those of a grouped convolution whose kernel covers the whole band, `(bands * hidden, in_chans, h, w)`, so
+    that colour input and timm's `in_chans` adaptation work; the product itself is one batched matrix product, because that
+    is what a full-size convolution is.
+
+    Args:
+        in_chans: channels of the image.
+        size: `(h, w)` of one band.
+        hidden: units a band.
+        bands: number of bands.
+        norm: normalise each band first, over batch, channels and positions (BatchNorm without learned scale and shift):
+            coarse coefficients of natural images are a hundred times as large as fine ones.
+
+    Shape:
+        input: a list of n <= `bands` tensors `(B, in_chans, h, w)`, in the order of the weights; output: `(B, n, hidden)`.
+    """
+
+    def __init__(
+        self,
+        in_chans: int,
+        size: tuple[int, int],
+        hidden: int,
+        bands: int = 3,
+        norm: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(bands * in_chans, bands * hidden, size, groups=bands, device=device, dtype=dtype)
+        self.hidden = hidden
+        self.norm = (
+            nn.BatchNorm1d(bands, affine=False, device=device, dtype=dtype) if norm else nn.Identity()
+        )
+
+    def forward(self, bands: list[Tensor]) -> Tensor:  # type: ignore[override]
+        count = len(bands)
+        x = torch.stack([band.flatten(1) for band in bands], dim=1)  # (B, n, in_chans * h * w)
+        x = self.norm(x).transpose(0, 1)
+        weight = self.weight[: count * self.hidden].flatten(1).unflatten(0, (count, self.hidden))
+        bias = self.bias
+        assert bias is not None
+        bias = bias[: count * self.hidden].unflatten(0, (count, 1, self.hidden))
+        return torch.baddbmm(bias, x, weight.transpose(1, 2)).transpose(0, 1)
+
+    def zero(self) -> Tensor:
+        """A zero that depends on the weights: added to an output, it gives unused weights zero gradients, not none."""
+        bias = self.bias
+        assert bias is not None
+        return self.weight.flatten()[:0].sum() + bias[:0].sum()

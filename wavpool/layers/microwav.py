@@ -1,0 +1,58 @@
+"""The MicroWav layer: dense layers on the bands of one wavelet level."""
+
+import torch
+from torch import Tensor, nn
+
+from ..transforms import haar_step, level_sizes
+from .band_linear import BandLinear
+from .geometry import resolve_levels, to_size
+
+
+class MicroWav(nn.Module):
+    """Haar-transform an image, keep one level, and send each of its bands through its own dense layer.
+
+    Args:
+        img_size: image side or `(H, W)`.
+        level: decomposition level as in PyWavelets, 1 = finest; -1 is the coarsest.
+        hidden: units a band.
+        in_chans: channels of the image.
+        approximation: add the approximation band of that level, after the three details.
+        act_layer: activation module class, e.g. `nn.ReLU`; none by default, as in the paper.
+
+    Shape:
+        input `(B, in_chans, H, W)`, output `(B, bands, hidden)`; bands are horizontal, vertical, diagonal
+        (and approximation).
+
+    Source: arXiv 2306.08734, section 3 (there level 1 is the coarsest).
+
+    >>> MicroWav(img_size=28, level=2, hidden=16)(torch.zeros(5, 1, 28, 28)).shape
+    torch.Size([5, 3, 16])
+    """
+
+    def __init__(
+        self,
+        img_size: int | tuple[int, int],
+        level: int,
+        hidden: int,
+        in_chans: int = 1,
+        approximation: bool = False,
+        act_layer: type[nn.Module] | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        size = to_size(img_size)
+        self.sizes = level_sizes(size, resolve_levels(size, [level])[0])
+        self.approximation = approximation
+        bands = 4 if approximation else 3
+        self.linear = BandLinear(in_chans, self.sizes[-1], hidden, bands, device=device, dtype=dtype)
+        self.act = act_layer() if act_layer is not None else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        bands: list[Tensor] = []
+        for size in self.sizes[:-1]:
+            x, horizontal, vertical, diagonal = haar_step(x, size)
+            bands = [horizontal, vertical, diagonal]
+        if self.approximation:
+            bands = [bands[0], bands[1], bands[2], x]
+        return self.act(self.linear(bands))  # type: ignore[no-any-return]

@@ -1,0 +1,134 @@
+"""Pooling over hidden units, orientation bands and resolution levels at once."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+POOL_MODES = ("max", "average")
+
+
+class MultiResolutionPool(nn.Module):
+    """Pool the responses of all levels with a window over (hidden units, bands, levels), stride = window.
+
+    With `ceil_mode=True` incomplete windows at the ends are pooled too, so every response reaches the output. With
+    `ceil_mode=False` they are dropped, as `MaxPool3d` does in the original WavPool: with a window of 2, three orientations
+    and five levels, that cuts off every diagonal band and the whole finest level.
+
+    Levels narrower than the widest are padded with zeros **at the front** of the hidden axis where levels are pooled
+    together, and always with `ceil_mode=False`, which is the original's layout. Under `max` that zero is a floor, like ReLU.
+
+    Args:
+        hidden: units of each level, coarsest first.
+        bands: bands of each level.
+        kernel_size: window `(hidden, bands, levels)`, or one number for all three.
+        mode: `max` or `average`.
+        ceil_mode: pool incomplete windows (default) or drop them (the paper).
+
+    Shape:
+        input: a list, coarsest level first, of `(B, bands, hidden[i])`; output: `(B, num_features)`, ordered by level
+        window, then band window, then hidden window.
+
+    Source: arXiv 2306.08734, section 3.
+    """
+
+    def __init__(
+        self,
+        hidden: Sequence[int],
+        bands: int = 3,
+        kernel_size: int | Sequence[int] = (2, 1, 1),
+        mode: str = "max",
+        ceil_mode: bool = True,
+    ) -> None:
+        super().__init__()
+        kernel = (kernel_size,) * 3 if isinstance(kernel_size, int) else tuple(kernel_size)
+        if len(kernel) != 3 or min(kernel) < 1:
+            raise ValueError(f"kernel_size must be one or three numbers of at least 1, got {kernel_size}")
+        if mode not in POOL_MODES:
+            raise ValueError(f"mode must be one of {', '.join(POOL_MODES)}, got {mode!r}")
+        self.hidden_kernel, self.band_kernel, self.level_kernel = kernel
+        self.mode = mode
+        self.ceil_mode = ceil_mode
+        self.hidden = list(hidden)
+        self.bands = bands
+        aligned = not ceil_mode or self.level_kernel > 1
+        self.widths = [max(self.hidden) if aligned else width for width in self.hidden]
+        self.num_levels = self._kept(len(self.hidden), self.level_kernel)
+        self.num_bands = self._kept(bands, self.band_kernel)
+        starts = range(0, self.num_levels, self.level_kernel)
+        self.num_features = sum(
+            self._windows(self.widths[start], self.hidden_kernel) * self._windows(bands, self.band_kernel)
+            for start in starts
+        )
+        if self.num_features == 0:
+            raise ValueError(
+                f"a window of {kernel} with ceil_mode=False leaves nothing of {bands} bands, {len(self.hidden)} levels "
+                f"and {max(self.hidden)} hidden units; choose a smaller kernel_size or ceil_mode=True"
+            )
+
+    def _windows(self, length: int, kernel: int) -> int:
+        return -(-length // kernel) if self.ceil_mode else length // kernel
+
+    def _kept(self, length: int, kernel: int) -> int:
+        """How many of `length` entries lie in a window that reaches the output."""
+        return length if self.ceil_mode else length // kernel * kernel
+
+    def kept(self, level: int) -> tuple[int, int]:
+        """Bands and hidden units of `level` (0 = coarsest) that reach the output; the kept ones come first."""
+        if level >= self.num_levels:
+            return 0, 0
+        front = self.widths[level] - self.hidden[level]
+        return self.num_bands, max(0, self._kept(self.widths[level], self.hidden_kernel) - front)
+
+    def forward(self, responses: list[Tensor]) -> Tensor:
+        pooled: list[Tensor] = []
+        for start in range(0, self.num_levels, self.level_kernel):
+            x = self._align(responses[start], start)
+            end = min(start + self.level_kernel, self.num_levels)
+            for level in range(start + 1, end):
+                x = self._join(x, self._align(responses[level], level))
+            x = self._average(x, end - start)
+            x = self._pool_bands(x)  # (B, bands', width)
+            pooled.append(self._pool_hidden(x, self.widths[start]).flatten(1))
+        return torch.cat(pooled, dim=1)
+
+    def _align(self, x: Tensor, level: int) -> Tensor:
+        front = self.widths[level] - self.hidden[level]
+        return F.pad(x, (front, 0)) if front > 0 else x
+
+    def _join(self, a: Tensor, b: Tensor) -> Tensor:
+        return torch.maximum(a, b) if self.mode == "max" else a + b
+
+    def _average(self, x: Tensor, count: int) -> Tensor:
+        return x / count if self.mode == "average" and count > 1 else x
+
+    def _pool_bands(self, x: Tensor) -> Tensor:
+        """`(B, bands, width)` -> `(B, bands', width)`."""
+        if self.band_kernel == 1:
+            return x
+        return self._pool_axis(x.transpose(1, 2), self.bands, self.band_kernel).transpose(1, 2)
+
+    def _pool_hidden(self, x: Tensor, width: int) -> Tensor:
+        """`(B, bands', width)` -> `(B, bands', width')`."""
+        return x if self.hidden_kernel == 1 else self._pool_axis(x, width, self.hidden_kernel)
+
+    def _pool_axis(self, x: Tensor, length: int, kernel: int) -> Tensor:
+        """Pool the last axis, of `length`. Strided slices, because a window of two or three is too short to vectorise."""
+        whole = length // kernel * kernel
+        parts: list[Tensor] = []
+        if whole > 0:
+            y = x[..., 0:whole:kernel]
+            for offset in range(1, kernel):
+                y = self._join(y, x[..., offset:whole:kernel])
+            parts.append(self._average(y, kernel))
+        if self.ceil_mode and whole < length:
+            y = x[..., whole : whole + 1]
+            for offset in range(whole + 1, length):
+                y = self._join(y, x[..., offset : offset + 1])
+            parts.append(self._average(y, length - whole))
+        return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
+
+    def extra_repr(self) -> str:
+        kernel = (self.hidden_kernel, self.band_kernel, self.level_kernel)
+        return f"kernel_size={kernel}, mode={self.mode}, ceil_mode={self.ceil_mode}, num_features={self.num_features}"

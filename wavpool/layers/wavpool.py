@@ -1,0 +1,136 @@
+"""The WavPool block: every wavelet level through MicroWav's dense layers, then one pooling over all of them."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..transforms import haar_analysis, level_sizes
+from .band_linear import BandLinear
+from .geometry import resolve_levels, to_size
+from .pool import MultiResolutionPool
+
+
+def scale_hidden(hidden: int, num_levels: int) -> list[int]:
+    """The paper's hidden scaling, coarsest first: `int(hidden / (k + 1))`, the finest level (k = 0) the widest."""
+    return [int(hidden / (k + 1)) for k in reversed(range(num_levels))]
+
+
+class WavPool(nn.Module):
+    """Haar-transform an image once, send every band through its own dense layer, and pool the responses.
+
+    Levels are ordered from the coarsest to the finest, as in PyWavelets' coefficient lists.
+
+    Args:
+        img_size: image side or `(H, W)`.
+        hidden: units a band: one number for all levels, or one a level, coarsest first.
+        in_chans: channels of the image.
+        hidden_scaling: with one number, narrow the coarser levels as the paper does, see `scale_hidden`.
+        levels: decomposition levels to use, as in PyWavelets (1 = finest), or counted from the coarsest (-1); all by default.
+        approximation: units for the approximation at the coarsest level used (0: leave it out, as the paper does). Without
+            it the block is blind to whatever that approximation holds: the mean, when all levels are used.
+        band_norm: normalise every band first, see `BandLinear`.
+        act_layer: activation module class between the dense layers and the pooling; none by default, as in the paper.
+        kernel_size, pool_mode, ceil_mode: see `MultiResolutionPool`; `ceil_mode=False` is the paper's layout. The
+            approximation's units are pooled over the hidden axis only.
+
+    Shape:
+        input `(B, in_chans, H, W)`, output `(B, num_features)`.
+
+    Source: arXiv 2306.08734, section 3.
+
+    >>> block = WavPool(img_size=32, hidden=64, in_chans=3)
+    >>> block(torch.zeros(2, 3, 32, 32)).shape == (2, block.num_features)
+    True
+    """
+
+    def __init__(
+        self,
+        img_size: int | tuple[int, int],
+        hidden: int | Sequence[int],
+        in_chans: int = 1,
+        hidden_scaling: bool = False,
+        levels: Sequence[int] | None = None,
+        approximation: int = 0,
+        band_norm: bool = False,
+        act_layer: type[nn.Module] | None = None,
+        kernel_size: int | Sequence[int] = (2, 1, 1),
+        pool_mode: str = "max",
+        ceil_mode: bool = True,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        size = to_size(img_size)
+        self.level_numbers = resolve_levels(size, levels)
+        self.sizes = level_sizes(size, self.level_numbers[0])
+        widths = _widths(hidden, len(self.level_numbers), hidden_scaling)
+        self.levels = nn.ModuleList(
+            BandLinear(in_chans, self.sizes[level], width, 3, band_norm, device, dtype)
+            for level, width in zip(self.level_numbers, widths, strict=True)
+        )
+        self.act = act_layer() if act_layer is not None else nn.Identity()
+        self.pool = MultiResolutionPool(widths, 3, kernel_size, pool_mode, ceil_mode)
+        self.kept_bands = [self.pool.kept(index)[0] for index in range(len(widths))]
+        self.num_features = self.pool.num_features
+        self.approximation: BandLinear | None = None
+        self.approximation_pool: MultiResolutionPool | None = None
+        if approximation > 0:
+            self.approximation = BandLinear(in_chans, self.sizes[-1], approximation, 1, band_norm, device, dtype)
+            kernel = (self.pool.hidden_kernel, 1, 1)
+            self.approximation_pool = MultiResolutionPool([approximation], 1, kernel, pool_mode, ceil_mode)
+            self.num_features += self.approximation_pool.num_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool_responses(self.responses(x, self.kept_bands))
+        if self.training:
+            # The weights of a level that the pooling drops get the zero gradients they would get if it were computed.
+            for index, linear in enumerate(self.levels):
+                if self.kept_bands[index] == 0:
+                    x = x + linear.zero()
+        return x
+
+    def responses(self, x: Tensor, num_bands: list[int] | None = None) -> list[Tensor]:
+        """Hidden responses `(B, 3, hidden)` a level, coarsest first; the approximation's `(B, 1, hidden)`, if any, last.
+
+        `num_bands` limits how many bands of each level are computed; a level with none is left out, finest levels only.
+        """
+        approximation, details = haar_analysis(x, self.sizes)
+        responses: list[Tensor] = []
+        for index, linear in enumerate(self.levels):
+            horizontal, vertical, diagonal = details[self.level_numbers[index] - 1]
+            bands = [horizontal, vertical, diagonal]
+            if num_bands is not None:
+                bands = bands[: num_bands[index]]
+            if len(bands) > 0:
+                responses.append(self.act(linear(bands)))
+        if self.approximation is not None:
+            responses.append(self.act(self.approximation([approximation])))
+        return responses
+
+    def pool_responses(self, responses: list[Tensor]) -> Tensor:
+        """Pool what `responses` returns: `(B, num_features)`."""
+        x = self.pool(responses)
+        if self.approximation_pool is not None:
+            x = torch.cat((x, self.approximation_pool(responses[-1:])), dim=1)
+        return x  # type: ignore[no-any-return]
+
+    def keep_responses(self, count: int) -> None:
+        """Remove what only later responses than the first `count` need; `forward` is gone with it."""
+        self.levels = self.levels[:count]
+        self.level_numbers = self.level_numbers[:count]
+        if count <= len(self.level_numbers):
+            self.approximation = None
+            self.approximation_pool = None
+
+
+def _widths(hidden: int | Sequence[int], num_levels: int, hidden_scaling: bool) -> list[int]:
+    if isinstance(hidden, int):
+        widths = scale_hidden(hidden, num_levels) if hidden_scaling else [hidden] * num_levels
+    elif hidden_scaling:
+        raise ValueError("hidden_scaling needs one number for hidden, not one a level")
+    else:
+        widths = [int(width) for width in hidden]
+    if len(widths) != num_levels or min(widths) < 1:
+        raise ValueError(f"hidden must give at least one unit to each of {num_levels} levels, got {hidden}")
+    return widths

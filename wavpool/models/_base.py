@@ -1,0 +1,236 @@
+"""What timm asks of every model, written once.
+
+A model of this zoo maps an image to a list of feature maps ("taps"), the last of which goes to a head. `ZooModel` turns that
+into timm's contract; `ChainModel` is the usual case, one `nn.Sequential` whose taps are outputs of some of its modules.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from timm.layers import SelectAdaptivePool2d
+from timm.models import checkpoint
+from timm.models._features import feature_take_indices
+from torch import Tensor, nn
+
+Device = torch.device | str | None
+
+
+class Head(nn.Module):
+    """Pool a feature map `(B, C, H, W)`, drop out, classify: `(B, num_classes)`.
+
+    `pool` is one of timm's pooling names, `flatten` (keep every position), or empty (no pooling, only without classes).
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        map_size: tuple[int, int],
+        num_classes: int,
+        pool: str,
+        drop_rate: float = 0.0,
+        device: Device = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__()
+        if not pool and num_classes:
+            raise ValueError("global_pool='' leaves a feature map, which needs num_classes=0")
+        self.pool_type = pool
+        multiplier = map_size[0] * map_size[1]
+        self.global_pool: nn.Module = nn.Flatten(1) if pool == "flatten" else nn.Identity()
+        if pool != "flatten":
+            self.global_pool = SelectAdaptivePool2d(pool_type=pool, flatten=True) if pool else nn.Identity()
+            multiplier = self.global_pool.feat_mult() if pool else 1
+        self.num_features = num_features * multiplier
+        self.drop = nn.Dropout(drop_rate)
+        has_classes = num_classes > 0
+        self.fc = nn.Linear(self.num_features, num_classes, device=device, dtype=dtype) if has_classes else nn.Identity()
+
+    def forward(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        x = self.drop(self.global_pool(x))
+        return x if pre_logits else self.fc(x)
+
+
+class ZooModel(nn.Module):
+    """timm's model API. Subclasses set `feature_info` and `map_size`, call `_set_head`, and define the methods below it."""
+
+    def __init__(self, num_classes: int, in_chans: int, drop_rate: float) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.in_chans = in_chans
+        self.drop_rate = drop_rate
+        self.grad_checkpointing = False
+        self.feature_info: list[dict[str, Any]] = []
+        self.map_size = (1, 1)
+        self.num_features = 0
+        self.head_hidden_size = 0
+
+    def _set_head(self, pool: str, device: Device, dtype: torch.dtype | None) -> None:
+        self.head = Head(self.num_features, self.map_size, self.num_classes, pool, self.drop_rate, device, dtype)
+        self.head_hidden_size = self.head.num_features
+
+    # What a subclass defines.
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Image `(B, in_chans, H, W)` to final features `(B, num_features, h, w)`."""
+        raise NotImplementedError  # abstract
+
+    def _forward_taps(self, x: Tensor, count: int) -> list[Tensor]:
+        """The first `count` taps, each `(B, C, h, w)`; the last of all is `forward_features(x)`."""
+        raise NotImplementedError  # abstract
+
+    def _keep_taps(self, count: int) -> None:
+        """Remove what only later taps need; the last kept tap becomes the final features."""
+        raise NotImplementedError  # abstract
+
+    # What timm calls.
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        return self.head(x, pre_logits=pre_logits)  # type: ignore[no-any-return]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.forward_head(self.forward_features(x))
+
+    @torch.jit.ignore
+    def get_classifier(self) -> nn.Module:
+        return self.head.fc
+
+    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
+        """Replace the classifier; `num_classes=0` removes it, `global_pool=''` then leaves the feature map."""
+        reference = next(self.parameters())
+        self.num_classes = num_classes
+        pool = self.head.pool_type if global_pool is None else global_pool
+        training = self.training
+        self._set_head(pool, reference.device, reference.dtype)
+        self.head.train(training)
+
+    @torch.jit.ignore
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        self.grad_checkpointing = enable
+
+    @torch.jit.ignore
+    def no_weight_decay(self) -> set[str]:
+        return set()
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | list[int] | None = None,
+        norm: bool = False,
+        stop_early: bool = False,
+        output_fmt: str = "NCHW",
+        intermediates_only: bool = False,
+    ) -> list[Tensor] | tuple[Tensor, list[Tensor]]:
+        """Features and intermediate feature maps, as timm's models give them.
+
+        Args:
+            x: `(B, in_chans, H, W)`.
+            indices: the last n taps if an int, all if None, else these.
+            norm: accepted for timm; there is no norm apart from the taps.
+            stop_early: compute no tap after the last wanted one.
+            output_fmt: `NCHW`.
+            intermediates_only: return the list alone.
+        """
+        if output_fmt != "NCHW":
+            raise ValueError(f"output_fmt must be 'NCHW', got {output_fmt!r}")
+        wanted, last = feature_take_indices(len(self.feature_info), indices)
+        count = last + 1 if stop_early else len(self.feature_info)
+        taps = self._forward_taps(x, count)
+        intermediates = [taps[index] for index in wanted]
+        if intermediates_only:
+            return intermediates
+        return taps[-1], intermediates
+
+    def prune_intermediate_layers(
+        self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
+    ) -> list[int]:
+        """Remove what the taps at `indices` do not need, and the head; returns the absolute indices."""
+        wanted, last = feature_take_indices(len(self.feature_info), indices)
+        prunes_end = last < len(self.feature_info) - 1
+        if prunes_end:
+            self._keep_taps(last + 1)
+            self.feature_info = self.feature_info[: last + 1]
+            self.num_features = self.feature_info[last]["num_chs"]
+        if prune_head or prunes_end:
+            self.reset_classifier(0, "")
+        return list(wanted)
+
+
+class ChainModel(ZooModel):
+    """A chain of named modules, each of which is a tap."""
+
+    def _set_stages(self, stages: Sequence[tuple[str, nn.Module, int, int]]) -> None:
+        """`stages`: (name, module, channels, reduction of the spatial size), in order."""
+        self.stages = nn.Sequential()
+        for name, module, channels, reduction in stages:
+            self.stages.add_module(name, module)
+            self.feature_info.append({"num_chs": channels, "reduction": reduction, "module": f"stages.{name}"})
+        self.num_features = stages[-1][2]
+
+    @torch.jit.ignore
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        names = "|".join(name for name, _ in self.stages.named_children())
+        return {"stem": r"^stem", "blocks": [(rf"^stages\.({names})", None)]}
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        for module in self.stages:
+            x = self._run(module, x) if self.grad_checkpointing and not torch.jit.is_scripting() else module(x)
+        return x
+
+    @torch.jit.unused
+    def _run(self, module: nn.Module, x: Tensor) -> Tensor:
+        return checkpoint(module, x)  # type: ignore[no-any-return]
+
+    def _forward_taps(self, x: Tensor, count: int) -> list[Tensor]:
+        taps: list[Tensor] = []
+        for position, module in enumerate(self.stages):
+            if position < count:
+                x = self._run(module, x) if self.grad_checkpointing and not torch.jit.is_scripting() else module(x)
+                taps.append(x)
+        return taps
+
+    def _keep_taps(self, count: int) -> None:
+        self.stages = self.stages[:count]
+
+
+def image_size(img_size: int | Sequence[int]) -> tuple[int, int]:
+    """`(H, W)` of a side or a pair."""
+    return (img_size, img_size) if isinstance(img_size, int) else (int(img_size[0]), int(img_size[1]))
+
+
+def image_cfg(first_conv: str | tuple[str, ...], **kwargs: Any) -> dict[str, Any]:
+    """timm's default_cfg of a zoo model: colour, 32 x 32, 1000 classes."""
+    return {
+        "url": "",
+        "num_classes": 1000,
+        "input_size": (3, 32, 32),
+        "pool_size": (1, 1),
+        "fixed_input_size": True,
+        "crop_pct": 1.0,
+        "interpolation": "bilinear",
+        "mean": (0.5, 0.5, 0.5),
+        "std": (0.25, 0.25, 0.25),
+        "first_conv": first_conv,
+        "classifier": "head.fc",
+        "license": "mit",
+        **kwargs,
+    }
+
+
+def paper_cfg(first_conv: str | tuple[str, ...], side: int, **kwargs: Any) -> dict[str, Any]:
+    """default_cfg of a model of arXiv 2306.08734: one channel in [0, 1], ten classes."""
+    return image_cfg(
+        first_conv,
+        num_classes=10,
+        input_size=(1, side, side),
+        interpolation="nearest",
+        mean=(0.0,),
+        std=(1.0,),
+        paper_ids="arXiv:2306.08734",
+        paper_name="WavPool: A New Block for Deep Neural Networks",
+        **kwargs,
+    )
+
+
+# timm's default number of taps for `features_only=True`, counted from the last: no model here has fewer.
+FEATURE_CFG: dict[str, Any] = {"out_indices": 3, "feature_cls": "getter"}

@@ -1,0 +1,156 @@
+"""Small convolutional networks: the paper's baseline and a fair one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from torch import nn
+
+from ._base import FEATURE_CFG, ChainModel, image_cfg, image_size, paper_cfg
+
+__all__ = ["PaperCNN", "VanillaCNN"]
+
+
+class PaperCNN(ChainModel):
+    """The original VanillaCNN: twice convolution (padding 1, no bias), BatchNorm, ReLU; then a classifier on every position.
+
+    Args:
+        img_size, in_chans, num_classes, global_pool, drop_rate: as in timm; `global_pool="flatten"` is the paper's.
+        kernel_size: side of both kernels.
+        channels: channels of the two convolutions.
+
+    Shape:
+        `(B, in_chans, H, W)` to `(B, num_classes)`; features are `(B, channels[1], H', W')` with
+        `H' = H + 2 * (3 - kernel_size)`. Every stage is a tap.
+    """
+
+    def __init__(
+        self,
+        img_size: int | Sequence[int] = 32,
+        in_chans: int = 1,
+        num_classes: int = 10,
+        global_pool: str = "flatten",
+        drop_rate: float = 0.0,
+        kernel_size: int = 3,
+        channels: tuple[int, int] = (19, 12),
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_classes, in_chans, drop_rate)
+        dd: dict[str, Any] = {"device": device, "dtype": dtype}
+        stages: list[tuple[str, nn.Module, int, int]] = []
+        before = in_chans
+        for index, width in enumerate(channels, start=1):
+            parts: dict[str, nn.Module] = {
+                "conv": nn.Conv2d(before, width, kernel_size, padding=1, bias=False, **dd),
+                "bn": nn.BatchNorm2d(width, **dd),
+                "act": nn.ReLU(),
+            }
+            stages += [(f"{name}{index}", module, width, 1) for name, module in parts.items()]
+            before = width
+        self._set_stages(stages)
+        height, width = image_size(img_size)
+        growth = 2 * (3 - kernel_size)
+        if min(height, width) + growth < 1:
+            raise ValueError(f"an image of {height} x {width} is too small for kernels of {kernel_size}")
+        self.map_size = (height + growth, width + growth)
+        self._set_head(global_pool, device, dtype)
+
+
+class VanillaCNN(ChainModel):
+    """Convolution 3 x 3, BatchNorm, ReLU and max pooling a stage; then average pooling and a classifier.
+
+    Args:
+        img_size, in_chans, num_classes, global_pool, drop_rate: as in timm.
+        channels: channels of each stage; every stage halves the side, rounding up.
+
+    Shape:
+        `(B, in_chans, H, W)` to `(B, num_classes)`. Every stage is a tap.
+    """
+
+    def __init__(
+        self,
+        img_size: int | Sequence[int] = 32,
+        in_chans: int = 3,
+        num_classes: int = 1000,
+        global_pool: str = "avg",
+        drop_rate: float = 0.0,
+        channels: Sequence[int] = (48, 96, 144),
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_classes, in_chans, drop_rate)
+        dd: dict[str, Any] = {"device": device, "dtype": dtype}
+        stages: list[tuple[str, nn.Module, int, int]] = []
+        before = in_chans
+        for index, width in enumerate(channels, start=1):
+            stage = nn.Sequential()
+            stage.add_module("conv", nn.Conv2d(before, width, 3, padding=1, bias=False, **dd))
+            stage.add_module("bn", nn.BatchNorm2d(width, **dd))
+            stage.add_module("act", nn.ReLU())
+            stage.add_module("pool", nn.MaxPool2d(2, ceil_mode=True))
+            stages.append((f"stage{index}", stage, width, 2**index))
+            before = width
+        self._set_stages(stages)
+        height, width = image_size(img_size)
+        scale = 2 ** len(channels)
+        self.map_size = (-(-height // scale), -(-width // scale))
+        self._set_head(global_pool, device, dtype)
+
+
+default_cfgs = generate_default_cfgs(
+    {
+        "vanilla_cnn.untrained": image_cfg("stages.stage1.conv", pool_size=(4, 4)),
+        "cnn_paper.untrained": paper_cfg("stages.conv1", 32, pool_size=(32, 32)),
+        "cnn_paper_cifar10.untrained": paper_cfg("stages.conv1", 32, pool_size=(32, 32)),
+        "cnn_paper_fashion_mnist.untrained": paper_cfg("stages.conv1", 28, pool_size=(30, 30)),
+        "cnn_paper_mnist.untrained": paper_cfg("stages.conv1", 28, pool_size=(28, 28)),
+    }
+)
+
+
+@register_model
+def vanilla_cnn(pretrained: bool = False, **kwargs: Any) -> VanillaCNN:
+    """Three convolution stages; `channels` sets their widths."""
+    return build_model_with_cfg(  # type: ignore[no-any-return]
+        VanillaCNN, "vanilla_cnn", pretrained, feature_cfg=dict(FEATURE_CFG), **kwargs
+    )
+
+
+def _paper(
+    variant: str, pretrained: bool, kernel_size: float, hidden_channels_1: float, hidden_channels_2: float, **kwargs: Any
+) -> PaperCNN:
+    """The original's hyper-parameters; floats are truncated, as it does."""
+    sizes = {"kernel_size": int(kernel_size), "channels": (int(hidden_channels_1), int(hidden_channels_2))}
+    return build_model_with_cfg(  # type: ignore[no-any-return]
+        PaperCNN, variant, pretrained, feature_cfg=dict(FEATURE_CFG), **sizes, **kwargs
+    )
+
+
+_TUNED = {"kernel_size": 3.73, "hidden_channels_1": 19.76, "hidden_channels_2": 12.89}
+_TUNED_FASHION = {"kernel_size": 2.19, "hidden_channels_1": 15.09, "hidden_channels_2": 17.58}
+
+
+@register_model
+def cnn_paper(pretrained: bool = False, **kwargs: Any) -> PaperCNN:
+    """The paper's CNN; `kernel_size`, `hidden_channels_1` and `hidden_channels_2` are its hyper-parameters."""
+    return _paper("cnn_paper", pretrained, **{**_TUNED, **kwargs})
+
+
+@register_model
+def cnn_paper_cifar10(pretrained: bool = False, **kwargs: Any) -> PaperCNN:
+    """Tuned on gray CIFAR-10: 125,175 parameters."""
+    return _paper("cnn_paper_cifar10", pretrained, **{**_TUNED, **kwargs})
+
+
+@register_model
+def cnn_paper_fashion_mnist(pretrained: bool = False, **kwargs: Any) -> PaperCNN:
+    """Tuned on Fashion-MNIST: 154,154 parameters."""
+    return _paper("cnn_paper_fashion_mnist", pretrained, **{**_TUNED_FASHION, **kwargs})
+
+
+@register_model
+def cnn_paper_mnist(pretrained: bool = False, **kwargs: Any) -> PaperCNN:
+    """Tuned settings of MNIST: 96,375 parameters."""
+    return _paper("cnn_paper_mnist", pretrained, **{**_TUNED, **kwargs})

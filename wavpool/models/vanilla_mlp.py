@@ -1,0 +1,111 @@
+"""Multilayer perceptrons on pixels: the paper's baseline (no activation) and a fair one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from torch import Tensor, nn
+
+from ..layers import BandLinear
+from ._base import FEATURE_CFG, ChainModel, image_cfg, image_size, paper_cfg
+
+__all__ = ["VanillaMLP"]
+
+
+class ImageLinear(BandLinear):
+    """A dense layer over a whole image, the one-band case of `BandLinear`: `(B, in_chans, H, W)` to `(B, hidden, 1, 1)`."""
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        return nn.functional.linear(x.flatten(1), self.weight.flatten(1), self.bias)[:, :, None, None]
+
+
+class VanillaMLP(ChainModel):
+    """Dense layers on pixels.
+
+    Args:
+        img_size, in_chans, num_classes, global_pool, drop_rate: as in timm; dropout follows every hidden layer.
+        hidden: width of each hidden layer.
+        act_layer: activation class after each hidden layer; `nn.Identity` is the paper's.
+
+    Shape:
+        `(B, in_chans, H, W)` to `(B, num_classes)`. Every stage is a tap, a 1 x 1 map.
+    """
+
+    def __init__(
+        self,
+        img_size: int | Sequence[int] = 32,
+        in_chans: int = 3,
+        num_classes: int = 1000,
+        global_pool: str = "avg",
+        drop_rate: float = 0.0,
+        hidden: Sequence[int] = (256, 128, 64),
+        act_layer: type[nn.Module] = nn.ReLU,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_classes, in_chans, 0.0)
+        size = image_size(img_size)
+        stages: list[tuple[str, nn.Module, int, int]] = []
+        for index, width in enumerate(hidden, start=1):
+            dense: nn.Module
+            if index == 1:
+                dense = ImageLinear(in_chans, size, width, bands=1, device=device, dtype=dtype)
+            else:
+                dense = nn.Conv2d(hidden[index - 2], width, 1, device=device, dtype=dtype)
+            parts = {"fc": dense, "act": act_layer(), "drop": nn.Dropout(drop_rate)}
+            stages += [(f"{name}{index}", module, width, max(size)) for name, module in parts.items()]
+        self._set_stages(stages)
+        self._set_head(global_pool, device, dtype)
+
+
+default_cfgs = generate_default_cfgs(
+    {
+        "vanilla_mlp.untrained": image_cfg("stages.fc1"),
+        "mlp_paper.untrained": paper_cfg("stages.fc1", 32),
+        "mlp_paper_cifar10.untrained": paper_cfg("stages.fc1", 32),
+        "mlp_paper_fashion_mnist.untrained": paper_cfg("stages.fc1", 28),
+        "mlp_paper_mnist.untrained": paper_cfg("stages.fc1", 28),
+    }
+)
+
+
+def _create(variant: str, pretrained: bool, **kwargs: Any) -> VanillaMLP:
+    return build_model_with_cfg(  # type: ignore[no-any-return]
+        VanillaMLP, variant, pretrained, feature_cfg=dict(FEATURE_CFG), **kwargs
+    )
+
+
+@register_model
+def vanilla_mlp(pretrained: bool = False, **kwargs: Any) -> VanillaMLP:
+    """Dense layers with ReLU; `hidden` is a list of widths."""
+    return _create("vanilla_mlp", pretrained, **kwargs)
+
+
+def _paper(variant: str, pretrained: bool, hidden: float, **kwargs: Any) -> VanillaMLP:
+    """One hidden layer, no activation; a float width is truncated, as the original does."""
+    return _create(variant, pretrained, **{"hidden": (int(hidden),), "act_layer": nn.Identity, **kwargs})
+
+
+@register_model
+def mlp_paper(pretrained: bool = False, **kwargs: Any) -> VanillaMLP:
+    """The paper's MLP; `hidden` is its hyper-parameter."""
+    return _paper("mlp_paper", pretrained, **{"hidden": 208.27, **kwargs})
+
+
+@register_model
+def mlp_paper_cifar10(pretrained: bool = False, **kwargs: Any) -> VanillaMLP:
+    """Tuned on gray CIFAR-10: 215,290 parameters."""
+    return _paper("mlp_paper_cifar10", pretrained, **{"hidden": 208.27, **kwargs})
+
+
+@register_model
+def mlp_paper_fashion_mnist(pretrained: bool = False, **kwargs: Any) -> VanillaMLP:
+    """Tuned on Fashion-MNIST: 217,045 parameters."""
+    return _paper("mlp_paper_fashion_mnist", pretrained, **{"hidden": 273.43, **kwargs})
+
+
+@register_model
+def mlp_paper_mnist(pretrained: bool = False, **kwargs: Any) -> VanillaMLP:
+    """Tuned on MNIST: 216,250 parameters."""
+    return _paper("mlp_paper_mnist", pretrained, **{"hidden": 272.03, **kwargs})

@@ -1,0 +1,67 @@
+"""Weights of the original package, wavpool 0.1.x."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from ..transforms import dwt_max_level, level_sizes
+from .wavpool_net import WavPoolNet
+
+
+def load_wavpool_0_1(
+    state_dict: Mapping[str, Tensor],
+    img_size: int,
+    pooling_size: float | None = None,
+    pooling_mode: str = "average",
+    hidden_pooling: float | None = None,
+    level_pooling: float | None = None,
+) -> WavPoolNet:
+    """Build the model of an original WavPool state dict; the same input gives the same logits.
+
+    Args:
+        state_dict: `models.{i}.channel_{1,2,3}_mlp.{weight,bias}` (i = 0 coarsest) and `output.{weight,bias}`. Hidden sizes
+            are read off the weights.
+        img_size: side of the (square, one-channel) images.
+        pooling_size, pooling_mode, hidden_pooling, level_pooling: as given to the original's constructor: a cube of
+            `int(pooling_size)`, or the window `(int(hidden_pooling), 1, int(level_pooling))`; `average` or `max`.
+
+    Raises:
+        KeyError: a weight is missing.
+        ValueError: the weights do not belong to such images or such a pooling.
+    """
+    if hidden_pooling is not None and level_pooling is not None:
+        kernel = (int(hidden_pooling), 1, int(level_pooling))
+    elif hidden_pooling is None and pooling_size is not None:
+        kernel = (int(pooling_size),) * 3
+    else:
+        raise ValueError("give pooling_size, or both hidden_pooling and level_pooling")
+    sizes = level_sizes((img_size, img_size), dwt_max_level(img_size))[:0:-1]  # coarsest first
+    hidden = [state_dict[f"models.{index}.channel_1_mlp.weight"].shape[0] for index in range(len(sizes))]
+    output = state_dict["output.weight"]
+    model = WavPoolNet(
+        img_size,
+        in_chans=1,
+        num_classes=output.shape[0],
+        hidden=hidden,
+        kernel_size=kernel,
+        pool_mode=pooling_mode,
+        ceil_mode=False,
+        dtype=output.dtype,
+    )
+    pool = model.block.pool
+    converted = {"head.fc.bias": state_dict["output.bias"]}
+    # The original flattens (hidden, band, level); here it is (level, band, hidden).
+    windows = (pool.num_bands // pool.band_kernel, pool.num_levels // pool.level_kernel)
+    if output.shape[1] != pool.num_features:
+        raise ValueError(f"output.weight takes {output.shape[1]} features, this pooling gives {pool.num_features}")
+    converted["head.fc.weight"] = output.unflatten(1, (-1, *windows)).permute(0, 3, 2, 1).flatten(1)
+    for index, (height, width) in enumerate(sizes):
+        parts = [f"models.{index}.channel_{band}_mlp" for band in (1, 2, 3)]
+        weight = torch.cat([state_dict[f"{part}.weight"] for part in parts])
+        if weight.shape[1] != height * width:
+            raise ValueError(f"models.{index} takes {weight.shape[1]} coefficients; {img_size} x {img_size} images give {height * width}")
+        converted[f"block.levels.{index}.weight"] = weight.unflatten(1, (1, height, width))
+        converted[f"block.levels.{index}.bias"] = torch.cat([state_dict[f"{part}.bias"] for part in parts])
+    model.load_state_dict(converted)
+    return model

@@ -1,0 +1,254 @@
+"""WavPool networks: the paper's, bit-faithful, and ours, in which every parameter is live.
+
+Paper: "WavPool: A New Block for Deep Neural Networks", McDermott, Voetberg, Nord, arXiv 2306.08734.
+
+`wavpool_tiny`, `wavpool_small`, `wavpool_base`: every band of every Haar level, the coarsest approximation included, is
+normalised and goes through its own dense layer; maxout pools the hidden units; one hidden layer and a classifier follow.
+
+`wavpool_paper*`, `wavmlp_paper*`: the original 0.1.x networks with their tuned settings, dead parameters included
+(`wavpool.inspect` lists them).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from timm.models import build_model_with_cfg, checkpoint, generate_default_cfgs, register_model
+from torch import Tensor, nn
+
+from ..layers import WavPool
+from ..transforms import dwt_max_level
+from ._base import FEATURE_CFG, ZooModel, image_cfg, image_size, paper_cfg
+
+__all__ = ["WavPoolNet"]
+
+
+class WavPoolNet(ZooModel):
+    """A WavPool block, optionally normalisation and a hidden layer, and a classifier.
+
+    Args:
+        img_size: image side or `(H, W)`; at least 2 x 2.
+        in_chans, num_classes, global_pool, drop_rate: as in timm. Dropout acts on the pooled responses and before the
+            classifier.
+        hidden: units a band; one number, or one a level, coarsest first.
+        hidden_scaling: narrow the coarser levels as the paper does.
+        finest_hidden: units a band of the finest level, which holds three quarters of all coefficients; `None`: `hidden`.
+        levels: decomposition levels, 1 = finest; all by default.
+        approximation: units for the coarsest approximation, 0 for none.
+        band_norm, kernel_size, pool_mode, ceil_mode: see `wavpool.layers.WavPool`.
+        norm: batch-normalise the pooled responses.
+        neck: width of the hidden layer after pooling, 0 for none.
+
+    Shape:
+        `(B, in_chans, H, W)` to `(B, num_classes)`. The taps are 1 x 1 maps: the responses of the levels, coarsest first,
+        `(B, 3 * hidden, 1, 1)`, the approximation's, the pooled responses, and the final features.
+    """
+
+    def __init__(
+        self,
+        img_size: int | Sequence[int] = 32,
+        in_chans: int = 3,
+        num_classes: int = 1000,
+        global_pool: str = "avg",
+        drop_rate: float = 0.0,
+        hidden: int | Sequence[int] = 128,
+        hidden_scaling: bool = False,
+        finest_hidden: int | None = None,
+        levels: Sequence[int] | None = None,
+        approximation: int = 0,
+        band_norm: bool = False,
+        kernel_size: int | Sequence[int] = (2, 1, 1),
+        pool_mode: str = "max",
+        ceil_mode: bool = True,
+        norm: bool = False,
+        neck: int = 0,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(num_classes, in_chans, drop_rate)
+        size = image_size(img_size)
+        num_levels = len(levels) if levels is not None else dwt_max_level(size)
+        if finest_hidden is not None and isinstance(hidden, int):
+            hidden = [hidden] * (num_levels - 1) + [finest_hidden]
+        self.block = WavPool(
+            size,
+            hidden,
+            in_chans,
+            hidden_scaling=hidden_scaling,
+            levels=levels,
+            approximation=approximation,
+            band_norm=band_norm,
+            kernel_size=kernel_size,
+            pool_mode=pool_mode,
+            ceil_mode=ceil_mode,
+            device=device,
+            dtype=dtype,
+        )
+        self.num_features = self.block.num_features
+        self.norm: nn.Module = nn.Identity()
+        if norm:
+            self.norm = nn.BatchNorm2d(self.num_features, device=device, dtype=dtype)
+        self.neck: nn.Module = nn.Identity()
+        if neck:
+            self.neck = nn.Sequential(
+                nn.Dropout(drop_rate),
+                nn.Conv2d(self.num_features, neck, 1, bias=False, device=device, dtype=dtype),
+                nn.BatchNorm2d(neck, device=device, dtype=dtype),
+                nn.ReLU(),
+            )
+            self.num_features = neck
+        taps = [(3 * linear.hidden, f"block.levels.{index}") for index, linear in enumerate(self.block.levels)]
+        if approximation:
+            taps.append((approximation, "block.approximation"))
+        self.num_responses = len(taps)
+        taps += [(self.block.num_features, "block"), (self.num_features, "neck")]
+        self.feature_info = [{"num_chs": chs, "reduction": max(size), "module": module} for chs, module in taps]
+        self._set_head(global_pool, device, dtype)
+
+    @torch.jit.ignore
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        # The levels lie side by side, so they are one depth for layer-wise decay.
+        return {"stem": r"^block", "blocks": [(r"^norm", (0,)), (r"^neck", (1,))]}
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        if len(self.feature_info) <= self.num_responses:  # pruned to some of the responses
+            return self._forward_taps(x, len(self.feature_info))[-1]
+        if self.grad_checkpointing and not torch.jit.is_scripting():
+            x = self._checkpoint_block(x)
+        else:
+            x = self.block(x)
+        return self.neck(self.norm(x[:, :, None, None]))  # type: ignore[no-any-return]
+
+    @torch.jit.unused
+    def _checkpoint_block(self, x: Tensor) -> Tensor:
+        return checkpoint(self.block, x)  # type: ignore[no-any-return]
+
+    def _forward_taps(self, x: Tensor, count: int) -> list[Tensor]:
+        responses = self.block.responses(x)
+        taps = [response.flatten(1)[:, :, None, None] for response in responses]
+        if count > self.num_responses:
+            taps.append(self.block.pool_responses(responses)[:, :, None, None])
+        if count > self.num_responses + 1:
+            taps.append(self.neck(self.norm(taps[-1])))
+        return taps[:count]
+
+    def _keep_taps(self, count: int) -> None:
+        self.norm = nn.Identity()
+        self.neck = nn.Identity()
+        if count <= self.num_responses:
+            self.block.keep_responses(count)
+
+
+_LEVELS_32 = tuple(f"block.levels.{index}" for index in range(5))
+_OURS = image_cfg((*_LEVELS_32, "block.approximation"), min_input_size=(3, 2, 2), origin_url="", paper_ids="arXiv:2306.08734")
+
+default_cfgs = generate_default_cfgs(
+    {
+        "wavpool_tiny.untrained": dict(_OURS),
+        "wavpool_small.untrained": dict(_OURS),
+        "wavpool_base.untrained": dict(_OURS),
+        "wavpool_paper.untrained": paper_cfg(_LEVELS_32[:5], 32),
+        "wavpool_paper_cifar10.untrained": paper_cfg(_LEVELS_32[:5], 32),
+        "wavpool_paper_fashion_mnist.untrained": paper_cfg(_LEVELS_32[:4], 28),
+        "wavpool_paper_mnist.untrained": paper_cfg(_LEVELS_32[:4], 28),
+        "wavmlp_paper.untrained": paper_cfg("block.levels.0", 32),
+        "wavmlp_paper_cifar10.untrained": paper_cfg("block.levels.0", 32),
+        "wavmlp_paper_fashion_mnist.untrained": paper_cfg("block.levels.0", 28),
+        "wavmlp_paper_mnist.untrained": paper_cfg("block.levels.0", 28),
+    }
+)
+
+
+def _create(variant: str, pretrained: bool, **kwargs: Any) -> WavPoolNet:
+    return build_model_with_cfg(  # type: ignore[no-any-return]
+        WavPoolNet, variant, pretrained, feature_cfg=dict(FEATURE_CFG), **kwargs
+    )
+
+
+def _ours(variant: str, pretrained: bool, **kwargs: Any) -> WavPoolNet:
+    return _create(variant, pretrained, **{"band_norm": True, "norm": True, **kwargs})
+
+
+@register_model
+def wavpool_tiny(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
+    """Smallest of ours."""
+    sizes = {"hidden": 64, "finest_hidden": 16, "approximation": 64, "neck": 48}
+    return _ours("wavpool_tiny", pretrained, **{**sizes, **kwargs})
+
+
+@register_model
+def wavpool_small(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
+    """Within the paper's parameter count on its gray images of ten classes."""
+    sizes = {"hidden": 128, "finest_hidden": 64, "approximation": 128, "neck": 96}
+    return _ours("wavpool_small", pretrained, **{**sizes, **kwargs})
+
+
+@register_model
+def wavpool_base(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
+    """About a million parameters on colour images of ten classes."""
+    sizes = {"hidden": 512, "finest_hidden": 256, "approximation": 512, "neck": 256}
+    return _ours("wavpool_base", pretrained, **{**sizes, **kwargs})
+
+
+def _paper(variant: str, pretrained: bool, **kwargs: Any) -> WavPoolNet:
+    """The original's hyper-parameters: floats are truncated, windows are cubes in floor mode, levels narrow to the coarse."""
+    settings = {"hidden": 224.2195, "pooling": 2.2, "pool_mode": "max", "hidden_scaling": True, **kwargs}
+    pooling = int(settings.pop("pooling"))
+    settings["hidden"] = int(settings["hidden"])
+    return _create(variant, pretrained, **{"kernel_size": pooling, "ceil_mode": False, **settings})
+
+
+@register_model
+def wavpool_paper(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
+    """The original WavPool; `hidden`, `pooling`, `pool_mode` and `hidden_scaling` are its hyper-parameters."""
+    return _paper("wavpool_paper", pretrained, **kwargs)
+
+
+@register_model
+def wavpool_paper_cifar10(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
+    """Tuned on gray CIFAR-10: 201,672 parameters."""
+    return _paper("wavpool_paper_cifar10", pretrained, **{"hidden": 224.2195, "pooling": 2.2, **kwargs})
+
+
+@register_model
+def wavpool_paper_fashion_mnist(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
+    """Tuned on Fashion-MNIST: 186,722 parameters."""
+    return _paper("wavpool_paper_fashion_mnist", pretrained, **{"hidden": 268.5255, "pooling": 2.17, **kwargs})
+
+
+@register_model
+def wavpool_paper_mnist(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
+    """Tuned on MNIST: 186,722 parameters."""
+    return _paper("wavpool_paper_mnist", pretrained, **{"hidden": 268.3038, "pooling": 2.56, **kwargs})
+
+
+def _wavmlp(variant: str, pretrained: bool, **kwargs: Any) -> WavPoolNet:
+    """One level, no pooling. The original counts levels from the coarsest; `level` here does too."""
+    settings = {"hidden": 267, "level": 2, **kwargs}
+    level = int(settings.pop("level"))
+    settings["hidden"] = int(settings["hidden"])
+    return _create(variant, pretrained, **{"levels": [-level], "kernel_size": 1, **settings})
+
+
+@register_model
+def wavmlp_paper(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
+    """The original WavMLP: one MicroWav and a classifier; `hidden` and `level` (1 = coarsest) are its hyper-parameters."""
+    return _wavmlp("wavmlp_paper", pretrained, **kwargs)
+
+
+@register_model
+def wavmlp_paper_cifar10(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
+    """Tuned on gray CIFAR-10: 12,025 parameters."""
+    return _wavmlp("wavmlp_paper_cifar10", pretrained, **{"hidden": 267, **kwargs})
+
+
+@register_model
+def wavmlp_paper_fashion_mnist(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
+    """Tuned on Fashion-MNIST: 21,799 parameters."""
+    return _wavmlp("wavmlp_paper_fashion_mnist", pretrained, **{"hidden": 269, **kwargs})
+
+
+@register_model
+def wavmlp_paper_mnist(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
+    """Tuned on MNIST: 20,260 parameters."""
+    return _wavmlp("wavmlp_paper_mnist", pretrained, **{"hidden": 250, **kwargs})
