@@ -1,0 +1,79 @@
+"""A data set in four idx files (MNIST, Fashion-MNIST), gzipped or not: where they are and how they become splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torchvision.datasets import MNIST, FashionMNIST
+
+from generators.data import Data, Options, to_split
+from generators.download import Download
+from generators.errors import DataError
+from generators.files import DataFile, Form, Found, Source, find
+from generators.idx import gunzip, parse_idx
+from generators.splits import HELD_OUT, official_parts, paper_parts
+
+Resources = Sequence[tuple[str, str]]
+TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+# The data sets share their file names, so a folder that holds the files directly is told apart by their sums.
+KNOWN = frozenset(f"md5:{md5}" for _, md5 in (*MNIST.resources, *FashionMNIST.resources))
+
+
+def idx_source(
+    title: str, places: tuple[str, ...], mirrors: Sequence[str], resources: Resources, sha256: Mapping[str, str]
+) -> Source:
+    """Describe such a data set: as .gz with the MD5 sums of ``resources``, and as plain files with ``sha256`` sums."""
+    md5 = {name.removesuffix(".gz"): digest for name, digest in resources}
+    places = (*places, "")
+    plain = Form(places, {stem: DataFile(stem, f"sha256:{digest}") for stem, digest in sha256.items()})
+    strangers = KNOWN - {f"md5:{digest}" for digest in md5.values()}
+    packed = Form(
+        places, {stem: DataFile(f"{stem}.gz", f"md5:{digest}") for stem, digest in md5.items()}, strangers=strangers
+    )
+    downloads = tuple(
+        Download(places[0], tuple(f"{mirror}{name}" for mirror in mirrors), digest) for name, digest in resources
+    )
+    return Source(title, (plain, packed), downloads)
+
+
+def load_idx(
+    name: str, source: Source, class_names: tuple[str, ...], options: Options, held_out: int = HELD_OUT
+) -> Data:
+    """Load, check and split a data set of idx files; ``held_out`` is the validation part of the official split."""
+    keys = TRAIN if options.split == "paper" else TRAIN + TEST
+    found = find(source, keys, options)
+    images, labels = _read_pair(found, TRAIN, len(class_names))
+    test_images, test_labels = images, labels
+    if options.split == "paper":
+        parts = paper_parts(len(images), options.limit)
+    else:
+        test_images, test_labels = _read_pair(found, TEST, len(class_names))
+        parts = official_parts(len(images), len(test_images), options.limit, options.seed, held_out)
+    return Data(
+        name=name,
+        train=to_split(images[parts.train], labels[parts.train], options.color),
+        validation=to_split(images[parts.validation], labels[parts.validation], options.color),
+        test=to_split(test_images[parts.test], test_labels[parts.test], options.color),
+        class_names=class_names,
+        source=str(found.folder),
+        options=options,
+    )
+
+
+def _read_pair(found: Found, stems: tuple[str, str], num_classes: int) -> tuple[np.ndarray[Any, Any], ...]:
+    """Images (N, 1, H, W) and labels (N,) of one split, both uint8."""
+    images, labels = (_read(found, stem) for stem in stems)
+    path = found.folder / found.form.files[stems[0]].name
+    if images.ndim != 3 or labels.shape != images.shape[:1]:
+        raise DataError(f"{path} holds images {images.shape} for labels {labels.shape}; replace both by official files")
+    if labels.max(initial=0) >= num_classes:
+        raise DataError(f"the labels of {path} go up to {labels.max()} of {num_classes} classes; replace both files")
+    return images[:, None], labels
+
+
+def _read(found: Found, stem: str) -> np.ndarray[Any, Any]:
+    path, content = found.read(stem)
+    return parse_idx(gunzip(content, path) if path.endswith(".gz") else content, path)
