@@ -115,6 +115,18 @@ class WavPool(nn.Module):
             x = torch.cat((x, self.approximation_pool(responses[-1:])), dim=1)
         return x  # type: ignore[no-any-return]
 
+    def unreachable(self) -> dict[str, Tensor]:
+        """Boolean masks, by parameter name, of the weights that the pooling cuts off from the output."""
+        masks: dict[str, Tensor] = {}
+        for index, linear in enumerate(self.levels):
+            bands, units = self.pool.kept(index)
+            lost = torch.ones(3, linear.hidden, dtype=torch.bool)
+            lost[:bands, :units] = False
+            for name, parameter in linear.named_parameters():
+                shape = (-1,) + (1,) * (parameter.ndim - 1)
+                masks[f"levels.{index}.{name}"] = lost.flatten().view(shape).expand(parameter.shape)
+        return masks
+
     def keep_responses(self, count: int) -> None:
         """Remove what only later responses than the first `count` need; `forward` is gone with it."""
         self.levels = self.levels[:count]

@@ -19,7 +19,7 @@ Device = torch.device | str | None
 class Head(nn.Module):
     """Pool a feature map `(B, C, H, W)`, drop out, classify: `(B, num_classes)`.
 
-    `pool` is one of timm's pooling names, `flatten` (keep every position), or empty (no pooling, only without classes).
+    `pool` is one of timm's pooling names, `flatten` (keep every position), or empty (no pooling: the map itself, for `num_classes=0`).
     """
 
     def __init__(
@@ -33,8 +33,6 @@ class Head(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        if not pool and num_classes:
-            raise ValueError("global_pool='' leaves a feature map, which needs num_classes=0")
         self.pool_type = pool
         multiplier = map_size[0] * map_size[1]
         self.global_pool: nn.Module = nn.Flatten(1) if pool == "flatten" else nn.Identity()
@@ -66,6 +64,7 @@ class ZooModel(nn.Module):
         self.head_hidden_size = 0
 
     def _set_head(self, pool: str, device: Device, dtype: torch.dtype | None) -> None:
+        self.num_taps = len(self.feature_info)  # TorchScript cannot read feature_info
         self.head = Head(self.num_features, self.map_size, self.num_classes, pool, self.drop_rate, device, dtype)
         self.head_hidden_size = self.head.num_features
 
@@ -133,8 +132,8 @@ class ZooModel(nn.Module):
         """
         if output_fmt != "NCHW":
             raise ValueError(f"output_fmt must be 'NCHW', got {output_fmt!r}")
-        wanted, last = feature_take_indices(len(self.feature_info), indices)
-        count = last + 1 if stop_early else len(self.feature_info)
+        wanted, last = feature_take_indices(self.num_taps, indices)
+        count = last + 1 if stop_early else self.num_taps
         taps = self._forward_taps(x, count)
         intermediates = [taps[index] for index in wanted]
         if intermediates_only:
@@ -145,8 +144,8 @@ class ZooModel(nn.Module):
         self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
         """Remove what the taps at `indices` do not need, and the head; returns the absolute indices."""
-        wanted, last = feature_take_indices(len(self.feature_info), indices)
-        prunes_end = last < len(self.feature_info) - 1
+        wanted, last = feature_take_indices(self.num_taps, indices)
+        prunes_end = last < self.num_taps - 1
         if prunes_end:
             self._keep_taps(last + 1)
             self.feature_info = self.feature_info[: last + 1]
@@ -169,8 +168,7 @@ class ChainModel(ZooModel):
 
     @torch.jit.ignore
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        names = "|".join(name for name, _ in self.stages.named_children())
-        return {"stem": r"^stem", "blocks": [(rf"^stages\.({names})", None)]}
+        return {"stem": r"^stem", "blocks": [(r"^stages\.[a-z]+(\d+)", None)]}  # stages are named conv1, bn1, ...
 
     def forward_features(self, x: Tensor) -> Tensor:
         for module in self.stages:

@@ -124,7 +124,8 @@ def _paper(
     """The original's hyper-parameters; floats are truncated, as it does."""
     sizes = {"kernel_size": int(kernel_size), "channels": (int(hidden_channels_1), int(hidden_channels_2))}
     return build_model_with_cfg(  # type: ignore[no-any-return]
-        PaperCNN, variant, pretrained, feature_cfg=dict(FEATURE_CFG), **sizes, **kwargs
+        # Each kernel of 2 enlarges the map by 1; timm allows features one larger than the image, so tap the first stages.
+        PaperCNN, variant, pretrained, feature_cfg={**FEATURE_CFG, "out_indices": (0, 1, 2)}, **sizes, **kwargs
     )
 
 

@@ -111,8 +111,8 @@ class WavPoolNet(ZooModel):
         return {"stem": r"^block", "blocks": [(r"^norm", (0,)), (r"^neck", (1,))]}
 
     def forward_features(self, x: Tensor) -> Tensor:
-        if len(self.feature_info) <= self.num_responses:  # pruned to some of the responses
-            return self._forward_taps(x, len(self.feature_info))[-1]
+        if self.num_taps <= self.num_responses:  # pruned to some of the responses
+            return self._forward_taps(x, self.num_taps)[-1]
         if self.grad_checkpointing and not torch.jit.is_scripting():
             x = self._checkpoint_block(x)
         else:
