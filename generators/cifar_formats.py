@@ -69,7 +69,8 @@ def parse_python(content: bytes, name: str, records: int) -> Batch:
         entry = _Unpickler(io.BytesIO(content), encoding="latin1").load()
         rows = np.frombuffer(entry["data"].content, np.uint8)
         shape = entry["data"].shape
-        labels = np.frombuffer(bytes(entry["labels"]), np.uint8)
+        # bytes(n) of a number would be n zeros.
+        labels = np.frombuffer(bytes(list(entry["labels"])), np.uint8)
     # A damaged pickle may raise anything at all.
     except Exception as error:
         raise DataError(
@@ -116,7 +117,7 @@ class _Array:
         self.shape: tuple[int, ...] = ()
         self.content = b""
 
-    def __setstate__(self, state: tuple[int, tuple[int, ...], _Dtype, bool, str | bytes]) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, is_fortran, raw = state
         content = raw.encode("latin1") if isinstance(raw, str) else raw
         if not isinstance(dtype, _Dtype) or is_fortran or not isinstance(content, bytes):

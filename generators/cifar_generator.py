@@ -9,6 +9,7 @@ from torchvision.datasets import CIFAR10
 
 from generators.cifar_formats import Batch, parse_binary, parse_python
 from generators.data import Data, Options, Split, to_split
+from generators.digests import CIFAR10_BINARY_SHA1
 from generators.download import Download
 from generators.files import DataFile, Form, Found, Source, find
 from generators.splits import HELD_OUT, official_parts, paper_parts
@@ -18,17 +19,9 @@ TRAIN = tuple(f"data_batch_{number}" for number in range(1, 6))
 TEST = "test_batch"
 RECORDS = 10_000
 
-_BINARY_SHA1 = {
-    "data_batch_1": "aadd24acce27caa71bf4b10992e9e7b2d74c2540",
-    "data_batch_2": "c0ba65cce70568cd57b4e03e9ac8d2a5367c1795",
-    "data_batch_3": "1dd00a74ab1d17a6e7d73e185b69dbf31242f295",
-    "data_batch_4": "aab85764eb3584312d3c7f65fd2fd016e36a258e",
-    "data_batch_5": "26e2849e66a845b7f1e4614ae70f4889ae604628",
-    "test_batch": "67eb016db431130d61cd03c7ad570b013799c88c",
-}
 BINARY = Form(
     places=("cifar-10-batches-bin", "cifar10/cifar-10-batches-bin", ""),
-    files={key: DataFile(f"{key}.bin", f"sha1:{digest}") for key, digest in _BINARY_SHA1.items()},
+    files={key: DataFile(f"{key}.bin", f"sha1:{digest}") for key, digest in CIFAR10_BINARY_SHA1.items()},
     archive=DataFile("cifar-10-binary.tar.gz", "md5:c32a1d4ab5d03f1284b67883e8d87530"),
 )
 PYTHON = Form(

@@ -35,7 +35,8 @@ class Options:
             raise DataError(f"no colour is called {self.color!r}; choose one of {', '.join(COLORS)}, or none")
         if not 0 <= self.seed < 2**32:
             raise DataError(f"the seed must lie between 0 and 2**32 - 1, not {self.seed}")
-        if self.limit is not None and not (len(self.limit) == 3 and min(self.limit) >= 1):
+        sizes: tuple[int, ...] = (1, 1, 1) if self.limit is None else tuple(self.limit)
+        if len(sizes) != 3 or min(sizes) < 1:
             raise DataError(f"limit takes three sizes of at least 1 (train, validation, test), not {self.limit}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torchvision.datasets import FashionMNIST
 
 from generators.data import Data, Options
+from generators.digests import FASHION_MNIST_SHA256
 from generators.idx_source import idx_source, load_idx
 
 CLASS_NAMES = tuple(FashionMNIST.classes)
@@ -14,12 +15,7 @@ SOURCE = idx_source(
     places=("fashion-mnist", "fashion_mnist", "FashionMNIST/raw"),
     mirrors=FashionMNIST.mirrors,
     resources=FashionMNIST.resources,
-    sha256={
-        "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-        "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-        "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-        "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-    },
+    sha256=FASHION_MNIST_SHA256,
 )
 
 

@@ -103,10 +103,7 @@ def find(source: Source, keys: Sequence[str], options: Options) -> Found:
 def read_checked(path: Path, digest: str) -> bytes:
     """The content of a file whose digest, ``algorithm:hex``, is as expected; DataError naming the file if it is not."""
     algorithm, expected = digest.split(":")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}); check the file and its permissions") from error
+    content = _read(path)
     if hashlib.new(algorithm, content, usedforsecurity=False).hexdigest() != expected:
         raise DataError(
             f"{path} is truncated or altered (its {algorithm.upper()} sum is not the official one); "
@@ -115,19 +112,34 @@ def read_checked(path: Path, digest: str) -> bytes:
     return content
 
 
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); check the file and its permissions") from error
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there; no in folders that must not be looked into."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return False
+
+
 def _locate(source: Source, keys: Sequence[str], folders: Sequence[Path]) -> Found | None:
     incomplete = []
     for folder in folders:
         for form in source.forms:
             for place in form.places:
                 found = Found(form, folder / place)
-                missing = [name for key in keys if not (found.folder / (name := form.files[key].name)).is_file()]
+                missing = [name for key in keys if not _is_file(found.folder / (name := form.files[key].name))]
                 if len(missing) == len(keys) or _is_stranger(found):
                     continue
                 if not missing:
                     return found
                 incomplete.append(f"{found.folder} lacks {', '.join(missing)}")
-            if form.archive and (folder / form.archive.name).is_file():
+            if form.archive and _is_file(folder / form.archive.name):
                 return Found(form, _extract(folder / form.archive.name, form))
     if incomplete:
         raise DataError(f"{source.title} is incomplete: {'; '.join(incomplete)}; add the missing files there")
@@ -138,8 +150,8 @@ def _is_stranger(found: Found) -> bool:
     """Whether the folder holds another data set under the same file names (told by its smallest file)."""
     if not found.form.strangers:
         return False
-    present = [path for file in found.form.files.values() if (path := found.folder / file.name).is_file()]
-    content = min(present, key=lambda path: path.stat().st_size).read_bytes()
+    present = [path for file in found.form.files.values() if _is_file(path := found.folder / file.name)]
+    content = _read(min(present, key=lambda path: path.stat().st_size))
     algorithms = {digest.split(":")[0] for digest in found.form.strangers}
     sums = {f"{name}:{hashlib.new(name, content, usedforsecurity=False).hexdigest()}" for name in algorithms}
     return not sums.isdisjoint(found.form.strangers)
@@ -149,7 +161,7 @@ def _extract(archive: Path, form: Form) -> Path:
     """Extract a checked archive into the cache, or take what is there from an earlier time."""
     assert form.archive is not None
     target = cache_folder() / form.places[0]
-    if all((target / file.name).is_file() for file in form.files.values()):
+    if all(_is_file(target / file.name) for file in form.files.values()):
         return target
     read_checked(archive, form.archive.digest)
     with staging(cache_folder()) as stage:

@@ -9,6 +9,7 @@ import numpy as np
 from torchvision.datasets import MNIST, FashionMNIST
 
 from generators.data import Data, Options, to_split
+from generators.digests import FASHION_MNIST_SHA256, MNIST_SHA256
 from generators.download import Download
 from generators.errors import DataError
 from generators.files import DataFile, Form, Found, Source, find
@@ -19,7 +20,9 @@ Resources = Sequence[tuple[str, str]]
 TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 # The data sets share their file names, so a folder that holds the files directly is told apart by their sums.
-KNOWN = frozenset(f"md5:{md5}" for _, md5 in (*MNIST.resources, *FashionMNIST.resources))
+KNOWN = frozenset(f"md5:{md5}" for _, md5 in (*MNIST.resources, *FashionMNIST.resources)) | frozenset(
+    f"sha256:{sha256}" for sha256 in (*MNIST_SHA256.values(), *FASHION_MNIST_SHA256.values())
+)
 
 
 def idx_source(
@@ -28,15 +31,14 @@ def idx_source(
     """Describe such a data set: as .gz with the MD5 sums of ``resources``, and as plain files with ``sha256`` sums."""
     md5 = {name.removesuffix(".gz"): digest for name, digest in resources}
     places = (*places, "")
-    plain = Form(places, {stem: DataFile(stem, f"sha256:{digest}") for stem, digest in sha256.items()})
-    strangers = KNOWN - {f"md5:{digest}" for digest in md5.values()}
-    packed = Form(
-        places, {stem: DataFile(f"{stem}.gz", f"md5:{digest}") for stem, digest in md5.items()}, strangers=strangers
-    )
+    plain_files = {stem: DataFile(stem, f"sha256:{digest}") for stem, digest in sha256.items()}
+    packed_files = {stem: DataFile(f"{stem}.gz", f"md5:{digest}") for stem, digest in md5.items()}
+    strangers = KNOWN - {file.digest for file in (*plain_files.values(), *packed_files.values())}
+    forms = tuple(Form(places, files, strangers=strangers) for files in (plain_files, packed_files))
     downloads = tuple(
         Download(places[0], tuple(f"{mirror}{name}" for mirror in mirrors), digest) for name, digest in resources
     )
-    return Source(title, (plain, packed), downloads)
+    return Source(title, forms, downloads)
 
 
 def load_idx(
