@@ -135,12 +135,18 @@ class TestRelease:
         assert in_wheel == {name: content for name, content in in_sdist.items() if name.startswith("wavpool/")}
 
 
-@pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the wheel and the sdist built from the tree as `make dist` does."""
-    folder = tmp_path_factory.mktemp("built")
+def build_archives(folder: Path) -> None:
+    """Build the wheel and the sdist of the tree as `make dist` does."""
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT]
-    subprocess.run(command, check=True, capture_output=True, text=True)
+    environment = os.environ | {"SOURCE_DATE_EPOCH": "315532800"}
+    subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a wheel and an sdist built from the tree."""
+    folder = tmp_path_factory.mktemp("built")
+    build_archives(folder)
     return folder
 
 
@@ -167,11 +173,10 @@ class TestBuild:
         unconditional = {r.name for r in map(Requirement, metadata.get_all("Requires-Dist")) if r.marker is None}
         assert unconditional == {"torch", "numpy", "PyWavelets", "timm"}
 
-    @pytest.mark.parametrize("name", [WHEEL_NAME, SDIST_NAME])
-    def test_archives_are_reproducible(self, built: Path, name: str, tmp_path: Path):
-        command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", tmp_path, ROOT]
-        subprocess.run(command, check=True, capture_output=True, text=True)
-        assert (tmp_path / name).read_bytes() == (built / name).read_bytes()
+    def test_archives_are_reproducible(self, built: Path, tmp_path: Path):
+        build_archives(tmp_path)
+        for name in (WHEEL_NAME, SDIST_NAME):
+            assert (tmp_path / name).read_bytes() == (built / name).read_bytes()
 
 
 MODEL_RUN = """
