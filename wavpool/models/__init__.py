@@ -1,5 +1,13 @@
 """The model zoo. Importing this module registers the models with timm."""
 
+try:
+    import timm as _timm  # noqa: F401
+except Exception as error:  # a broken torchvision makes timm raise RuntimeError, and more
+    raise ImportError(
+        f"the models of wavpool need timm, and importing it failed with {type(error).__name__}: {error}; "
+        "install it, with a torchvision that matches your torch: pip install --upgrade timm torch torchvision"
+    ) from error
+
 from .lenet import LeNet5
 from .vanilla_cnn import PaperCNN, VanillaCNN
 from .vanilla_mlp import VanillaMLP

@@ -90,7 +90,7 @@ def waverec2(
     for bands in coefficients[1:]:
         if isinstance(bands, Tensor) or len(bands) != 3:
             raise ValueError("every entry after cA must be a tuple (cH, cV, cD)")
-        if len({tuple(band.shape) for band in bands}) != 1:
+        if bands[1].shape != bands[0].shape or bands[2].shape != bands[0].shape:
             raise ValueError(f"the bands of a level differ in shape: {[tuple(band.shape) for band in bands]}")
     details = [cast(Detail, tuple(bands)) for bands in reversed(coefficients[1:])]  # finest first
     band_sizes = [(int(bands[0].shape[-2]), int(bands[0].shape[-1])) for bands in details]
