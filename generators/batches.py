@@ -38,6 +38,7 @@ class BatchLoader:
         rank: number of this process.
 
     Example:
+        >>> from generators import load_data
         >>> data = load_data("digits")
         >>> loader = BatchLoader(data.train, 256, shuffle=True, augment="crop")
         >>> loader.set_epoch(3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import itertools
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import generators
 from generators import AUGMENTS, Augment, BatchLoader, DataError, Split
 from generators.augment import Draw, named_augment
 from generators.data import to_gray
@@ -257,3 +259,11 @@ def test_wrong_augmentations():
         next(iter(BatchLoader(make_split(), 4, augment=Augment(pad=8, padding="reflect"))))
     with pytest.raises(ValueError, match="images must be uint8"):
         Split(torch.zeros(2, 1, 4, 4), torch.zeros(2, dtype=torch.long))
+
+
+@pytest.mark.parametrize("module", [generators, generators.batches], ids=lambda module: module.__name__)
+def test_examples_of_the_documentation(module):
+    pytest.importorskip("sklearn")
+    failures, count = doctest.testmod(module)
+    assert count > 0
+    assert failures == 0

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import os
+import socket
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 
 from generators import DataError, cifar_generator, fashion_mnist_generator, load_data, mnist_generator
 from generators.data import Options
+from generators.download import publish
 from generators.files import DataFile, cache_folder, search_folders
 from generators.idx_source import load_idx
 
@@ -135,7 +137,7 @@ def test_no_download_when_it_is_switched_off(cache, no_network):
 
 
 def test_every_mirror_is_tried(cache, no_network, small_idx):
-    with pytest.raises(DataError, match="mirror.invalid/b/"):
+    with pytest.raises(DataError, match=r"mirror\.invalid/b/"):
         load_small(small_idx[0], download=True)
     assert [url.split("/")[3] for url in no_network] == ["a", "b"]
 
@@ -171,6 +173,35 @@ def test_a_download_with_the_wrong_sum_is_not_kept(cache, small_idx, monkeypatch
     with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte.gz failed \(File not found or corrupted"):
         load_small(source, download=True)
     assert list(cache.iterdir()) == []
+
+
+def test_an_interrupted_download_leaves_nothing_and_starts_again(cache, small_idx, monkeypatch):
+    source, contents = small_idx
+    with monkeypatch.context() as patch:
+        fetched = fake_downloads(patch, contents)
+        patch.setitem(contents, "train-labels-idx1-ubyte.gz", None)  # write_bytes(None) fails half way through the set
+
+        def interrupt(path: Path, content: bytes | None) -> int:
+            if content is None:
+                raise KeyboardInterrupt
+            return path.open("wb").write(content)
+
+        patch.setattr(Path, "write_bytes", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            load_small(source, download=True)
+        assert len(fetched) == 2
+    assert list(cache.iterdir()) == []
+    assert socket.getdefaulttimeout() is None
+    fake_downloads(monkeypatch, contents)
+    assert load_small(source, download=True).source == str(cache / "small")
+
+
+def test_the_first_of_two_processes_wins(tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+        publish(tmp_path / name, tmp_path / "target")
+    assert (tmp_path / "target" / "file").read_text() == "first"
 
 
 def tar_of(contents: dict[str, bytes], folder: str) -> bytes:
@@ -307,7 +338,7 @@ def test_unreadable_file_and_unwritable_cache(cache, small_idx, place, tmp_path,
             load_small(source, data_dir=tmp_path)
     cache.parent.mkdir()
     cache.write_text("a file where the folder should be")
-    with pytest.raises(DataError, match="cannot be written .* XDG_CACHE_HOME"):
+    with pytest.raises(DataError, match=r"cannot be written .* XDG_CACHE_HOME"):
         load_data("mnist")
 
 
