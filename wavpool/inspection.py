@@ -87,9 +87,10 @@ def inspect(
     """Count parameters and FLOPs by level and band, and find the parameters that cannot matter.
 
     Unreachable parameters are found from the structure (what the pooling of a `WavPool` drops; what the output does not
-    depend on at all) and checked against gradients: those of the outputs at random images, with BatchNorm in training mode
-    and dropout off, and, to undo what symmetry may cancel, in a random direction. Parameters that are reachable but got no gradient are reported as silent:
-    under max pooling, for instance, units that never win. The model is not changed.
+    depend on at all) and checked against gradients: those of the outputs at random images, with BatchNorm in training
+    mode and dropout off, and, to undo what symmetry may cancel, in a random direction. Parameters that are reachable
+    but got no gradient are reported as silent: under max pooling, for instance, units that never win. The model is not
+    changed.
 
     Args:
         model: any module that maps `(B, *input_size)` to one tensor.
@@ -115,8 +116,8 @@ def inspect(
     zeros = {name: unreachable[name] if mask is None else mask for name, mask in zero.items()}
     confirmed = all(bool((zeros[name] | ~mask).all()) for name, mask in unreachable.items())
     flops = _flops(model.eval(), images[:1])
-    parts = tuple(part for name, module in model.named_modules() for part in _parts(name, module, unreachable, zeros, flops))
-    return Inspection(parts, unreachable, confirmed, len(images))
+    parts = [part for name, module in model.named_modules() for part in _parts(name, module, unreachable, zeros, flops)]
+    return Inspection(tuple(parts), unreachable, confirmed, len(images))
 
 
 def _training_without_dropout(model: nn.Module) -> nn.Module:
@@ -158,7 +159,7 @@ def _unreachable(model: nn.Module) -> dict[str, Tensor]:
 
 def _flops(model: nn.Module, image: Tensor) -> dict[str, int]:
     """FLOPs of every module, by name."""
-    counter = FlopCounterMode(display=False, depth=None)
+    counter = FlopCounterMode(display=False, depth=64)
     with torch.no_grad(), counter:
         model(image)
     root = type(model).__name__
@@ -183,7 +184,7 @@ def _parts(
             counts[0] += parameter.numel() // bands
             counts[1] += int(lost.sum())
             counts[2] += int((zeros[full].chunk(bands)[band] & ~lost).sum())
-        parts.append(Part(name, BAND_NAMES[band] if bands > 1 else "", size, *counts, flops=0))
+        parts.append(Part(name, BAND_NAMES[band] if bands > 1 else "", size, counts[0], counts[1], counts[2], 0))
     # A band that cannot reach the output is not computed.
     computed = sum(part.unreachable < part.parameters for part in parts)
     for part in parts:

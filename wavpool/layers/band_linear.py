@@ -7,9 +7,9 @@ from torch import Tensor, nn
 class BandLinear(nn.Conv2d):
     """One dense layer a band: every coefficient of a band, over all channels, to `hidden` units.
 
-    The weights are those of a grouped convolution whose kernel covers the whole band, `(bands * hidden, in_chans, h, w)`, so
-    that colour input and timm's `in_chans` adaptation work; the product itself is one batched matrix product, because that
-    is what a full-size convolution is.
+    The weights are those of a grouped convolution whose kernel covers the whole band,
+    `(bands * hidden, in_chans, h, w)`, so that colour input and timm's `in_chans` adaptation work; the product itself is one batched matrix product,
+    because that is what a full-size convolution is.
 
     Args:
         in_chans: channels of the image.
@@ -20,7 +20,8 @@ class BandLinear(nn.Conv2d):
             coarse coefficients of natural images are a hundred times as large as fine ones.
 
     Shape:
-        input: a list of n <= `bands` tensors `(B, in_chans, h, w)`, in the order of the weights; output: `(B, n, hidden)`.
+        input: a list of n <= `bands` tensors `(B, in_chans, h, w)`, in the order of the weights;
+        output: `(B, n, hidden)`.
     """
 
     def __init__(
@@ -35,9 +36,7 @@ class BandLinear(nn.Conv2d):
     ) -> None:
         super().__init__(bands * in_chans, bands * hidden, size, groups=bands, device=device, dtype=dtype)
         self.hidden = hidden
-        self.norm = (
-            nn.BatchNorm1d(bands, affine=False, device=device, dtype=dtype) if norm else nn.Identity()
-        )
+        self.norm = nn.BatchNorm1d(bands, affine=False, device=device, dtype=dtype) if norm else nn.Identity()
 
     def forward(self, bands: list[Tensor]) -> Tensor:  # type: ignore[override]
         count = len(bands)

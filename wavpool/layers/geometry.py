@@ -25,9 +25,9 @@ def resolve_levels(size: tuple[int, int], levels: Sequence[int] | None) -> list[
     if levels is None:
         return list(range(deepest, 0, -1))
     resolved = sorted((deepest + 1 + level if level < 0 else level for level in levels), reverse=True)
-    if not resolved or len(set(resolved)) != len(resolved) or not (1 <= resolved[-1] and resolved[0] <= deepest):
+    if not resolved or len(set(resolved)) != len(resolved) or resolved[-1] < 1 or resolved[0] > deepest:
         raise ValueError(
-            f"levels of an image of {size[0]} x {size[1]} are distinct numbers from 1 (finest) to {deepest} (coarsest), or "
-            f"-1 (coarsest) to {-deepest} (finest), got {list(levels)}"
+            f"levels of an image of {size[0]} x {size[1]} are distinct, from 1 (finest) to {deepest} (coarsest) "
+            f"or -1 (coarsest) to {-deepest} (finest), got {list(levels)}"
         )
     return resolved

@@ -26,9 +26,10 @@ class WavPool(nn.Module):
         hidden: units a band: one number for all levels, or one a level, coarsest first.
         in_chans: channels of the image.
         hidden_scaling: with one number, narrow the coarser levels as the paper does, see `scale_hidden`.
-        levels: decomposition levels to use, as in PyWavelets (1 = finest), or counted from the coarsest (-1); all by default.
-        approximation: units for the approximation at the coarsest level used (0: leave it out, as the paper does). Without
-            it the block is blind to whatever that approximation holds: the mean, when all levels are used.
+        levels: decomposition levels to use, as in PyWavelets (1 = finest), or counted from the coarsest (-1); all by
+            default.
+        approximation: units for the approximation at the coarsest level used (0: leave it out, as the paper does).
+            Without it the block is blind to whatever that approximation holds: the mean, when all levels are used.
         band_norm: normalise every band first, see `BandLinear`.
         act_layer: activation module class between the dense layers and the pooling; none by default, as in the paper.
         kernel_size, pool_mode, ceil_mode: see `MultiResolutionPool`; `ceil_mode=False` is the paper's layout. The
@@ -87,11 +88,11 @@ class WavPool(nn.Module):
             # The weights of a level that the pooling drops get the zero gradients they would get if it were computed.
             for index, linear in enumerate(self.levels):
                 if self.kept_bands[index] == 0:
-                    x = x + linear.zero()
+                    x = x + linear.zero()  # type: ignore[operator]
         return x
 
     def responses(self, x: Tensor, num_bands: list[int] | None = None) -> list[Tensor]:
-        """Hidden responses `(B, 3, hidden)` a level, coarsest first; the approximation's `(B, 1, hidden)`, if any, last.
+        """Hidden responses `(B, 3, hidden)` a level, coarsest first, then the approximation's `(B, 1, hidden)`, if any.
 
         `num_bands` limits how many bands of each level are computed; a level with none is left out, finest levels only.
         """
@@ -120,7 +121,7 @@ class WavPool(nn.Module):
         masks: dict[str, Tensor] = {}
         for index, linear in enumerate(self.levels):
             bands, units = self.pool.kept(index)
-            lost = torch.ones(3, linear.hidden, dtype=torch.bool)
+            lost = torch.ones(3, self.pool.hidden[index], dtype=torch.bool)
             lost[:bands, :units] = False
             for name, parameter in linear.named_parameters():
                 shape = (-1,) + (1,) * (parameter.ndim - 1)

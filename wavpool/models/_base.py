@@ -1,7 +1,8 @@
 """What timm asks of every model, written once.
 
-A model of this zoo maps an image to a list of feature maps ("taps"), the last of which goes to a head. `ZooModel` turns that
-into timm's contract; `ChainModel` is the usual case, one `nn.Sequential` whose taps are outputs of some of its modules.
+A model of this zoo maps an image to a list of feature maps ("taps"), the last of which goes to a head. `ZooModel`
+turns that into timm's contract; `ChainModel` is the usual case, one `nn.Sequential` whose taps are outputs of some of
+its modules.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,8 @@ Device = torch.device | str | None
 class Head(nn.Module):
     """Pool a feature map `(B, C, H, W)`, drop out, classify: `(B, num_classes)`.
 
-    `pool` is one of timm's pooling names, `flatten` (keep every position), or empty (no pooling: the map itself, for `num_classes=0`).
+    `pool` is one of timm's pooling names, `flatten` (keep every position), or empty (no pooling: the map itself, for
+    `num_classes=0`).
     """
 
     def __init__(
@@ -38,11 +40,12 @@ class Head(nn.Module):
         self.global_pool: nn.Module = nn.Flatten(1) if pool == "flatten" else nn.Identity()
         if pool != "flatten":
             self.global_pool = SelectAdaptivePool2d(pool_type=pool, flatten=True) if pool else nn.Identity()
-            multiplier = self.global_pool.feat_mult() if pool else 1
+            multiplier = SelectAdaptivePool2d(pool_type=pool).feat_mult() if pool else 1
         self.num_features = num_features * multiplier
         self.drop = nn.Dropout(drop_rate)
-        has_classes = num_classes > 0
-        self.fc = nn.Linear(self.num_features, num_classes, device=device, dtype=dtype) if has_classes else nn.Identity()
+        self.fc: nn.Module = nn.Identity()
+        if num_classes > 0:
+            self.fc = nn.Linear(self.num_features, num_classes, device=device, dtype=dtype)
 
     def forward(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         x = self.drop(self.global_pool(x))
@@ -50,7 +53,7 @@ class Head(nn.Module):
 
 
 class ZooModel(nn.Module):
-    """timm's model API. Subclasses set `feature_info` and `map_size`, call `_set_head`, and define the methods below it."""
+    """The model API of timm. A subclass sets `feature_info`, calls `_set_head`, and defines the methods after it."""
 
     def __init__(self, num_classes: int, in_chans: int, drop_rate: float) -> None:
         super().__init__()
@@ -197,7 +200,7 @@ def image_size(img_size: int | Sequence[int]) -> tuple[int, int]:
 
 
 def image_cfg(first_conv: str | tuple[str, ...], **kwargs: Any) -> dict[str, Any]:
-    """timm's default_cfg of a zoo model: colour, 32 x 32, 1000 classes."""
+    """The timm `default_cfg` of a zoo model: colour, 32 x 32, 1000 classes."""
     return {
         "url": "",
         "num_classes": 1000,

@@ -73,6 +73,4 @@ default_cfgs = generate_default_cfgs(
 @register_model
 def lenet5(pretrained: bool = False, **kwargs: Any) -> LeNet5:
     """LeNet-5: 61,706 parameters on 32 x 32 gray images of ten classes."""
-    return build_model_with_cfg(  # type: ignore[no-any-return]
-        LeNet5, "lenet5", pretrained, feature_cfg=dict(FEATURE_CFG), **kwargs
-    )
+    return build_model_with_cfg(LeNet5, "lenet5", pretrained, feature_cfg=dict(FEATURE_CFG), **kwargs)

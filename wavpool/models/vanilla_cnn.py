@@ -13,7 +13,7 @@ __all__ = ["PaperCNN", "VanillaCNN"]
 
 
 class PaperCNN(ChainModel):
-    """The original VanillaCNN: twice convolution (padding 1, no bias), BatchNorm, ReLU; then a classifier on every position.
+    """The original VanillaCNN: twice convolution (padding 1, no bias), BatchNorm, ReLU; a classifier on every position.
 
     Args:
         img_size, in_chans, num_classes, global_pool, drop_rate: as in timm; `global_pool="flatten"` is the paper's.
@@ -113,19 +113,31 @@ default_cfgs = generate_default_cfgs(
 @register_model
 def vanilla_cnn(pretrained: bool = False, **kwargs: Any) -> VanillaCNN:
     """Three convolution stages; `channels` sets their widths."""
-    return build_model_with_cfg(  # type: ignore[no-any-return]
-        VanillaCNN, "vanilla_cnn", pretrained, feature_cfg=dict(FEATURE_CFG), **kwargs
-    )
+    return build_model_with_cfg(VanillaCNN, "vanilla_cnn", pretrained, feature_cfg=dict(FEATURE_CFG), **kwargs)
 
 
 def _paper(
-    variant: str, pretrained: bool, kernel_size: float, hidden_channels_1: float, hidden_channels_2: float, **kwargs: Any
+    variant: str,
+    pretrained: bool,
+    kernel_size: float,
+    hidden_channels_1: float,
+    hidden_channels_2: float,
+    **kwargs: Any,
 ) -> PaperCNN:
     """The original's hyper-parameters; floats are truncated, as it does."""
-    sizes = {"kernel_size": int(kernel_size), "channels": (int(hidden_channels_1), int(hidden_channels_2))}
-    return build_model_with_cfg(  # type: ignore[no-any-return]
-        # Each kernel of 2 enlarges the map by 1; timm allows features one larger than the image, so tap the first stages.
-        PaperCNN, variant, pretrained, feature_cfg={**FEATURE_CFG, "out_indices": (0, 1, 2)}, **sizes, **kwargs
+    sizes: dict[str, Any] = {
+        "kernel_size": int(kernel_size),
+        "channels": (int(hidden_channels_1), int(hidden_channels_2)),
+    }
+    return build_model_with_cfg(
+        # Each kernel of 2 enlarges the map by 1; timm allows features one larger than the image, so tap the first
+        # stages.
+        PaperCNN,
+        variant,
+        pretrained,
+        feature_cfg={**FEATURE_CFG, "out_indices": (0, 1, 2)},
+        **sizes,
+        **kwargs,
     )
 
 

@@ -14,7 +14,7 @@ __all__ = ["VanillaMLP"]
 
 
 class ImageLinear(BandLinear):
-    """A dense layer over a whole image, the one-band case of `BandLinear`: `(B, in_chans, H, W)` to `(B, hidden, 1, 1)`."""
+    """`BandLinear` with the whole image as its one band: `(B, in_chans, H, W)` to `(B, hidden, 1, 1)`."""
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         return nn.functional.linear(x.flatten(1), self.weight.flatten(1), self.bias)[:, :, None, None]
@@ -71,9 +71,7 @@ default_cfgs = generate_default_cfgs(
 
 
 def _create(variant: str, pretrained: bool, **kwargs: Any) -> VanillaMLP:
-    return build_model_with_cfg(  # type: ignore[no-any-return]
-        VanillaMLP, variant, pretrained, feature_cfg=dict(FEATURE_CFG), **kwargs
-    )
+    return build_model_with_cfg(VanillaMLP, variant, pretrained, feature_cfg=dict(FEATURE_CFG), **kwargs)
 
 
 @register_model

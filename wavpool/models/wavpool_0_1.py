@@ -20,8 +20,8 @@ def load_wavpool_0_1(
     """Build the model of an original WavPool state dict; the same input gives the same logits.
 
     Args:
-        state_dict: `models.{i}.channel_{1,2,3}_mlp.{weight,bias}` (i = 0 coarsest) and `output.{weight,bias}`. Hidden sizes
-            are read off the weights.
+        state_dict: `models.{i}.channel_{1,2,3}_mlp.{weight,bias}` (i = 0 coarsest) and `output.{weight,bias}`. Hidden
+            sizes are read off the weights.
         img_size: side of the (square, one-channel) images.
         pooling_size, pooling_mode, hidden_pooling, level_pooling: as given to the original's constructor: a cube of
             `int(pooling_size)`, or the window `(int(hidden_pooling), 1, int(level_pooling))`; `average` or `max`.
@@ -60,7 +60,10 @@ def load_wavpool_0_1(
         parts = [f"models.{index}.channel_{band}_mlp" for band in (1, 2, 3)]
         weight = torch.cat([state_dict[f"{part}.weight"] for part in parts])
         if weight.shape[1] != height * width:
-            raise ValueError(f"models.{index} takes {weight.shape[1]} coefficients; {img_size} x {img_size} images give {height * width}")
+            raise ValueError(
+                f"models.{index} takes {weight.shape[1]} coefficients, but a side of {img_size} "
+                f"gives that level {height * width}; check img_size"
+            )
         converted[f"block.levels.{index}.weight"] = weight.unflatten(1, (1, height, width))
         converted[f"block.levels.{index}.bias"] = torch.cat([state_dict[f"{part}.bias"] for part in parts])
     model.load_state_dict(converted)

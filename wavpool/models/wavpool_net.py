@@ -3,7 +3,8 @@
 Paper: "WavPool: A New Block for Deep Neural Networks", McDermott, Voetberg, Nord, arXiv 2306.08734.
 
 `wavpool_tiny`, `wavpool_small`, `wavpool_base`: every band of every Haar level, the coarsest approximation included, is
-normalised and goes through its own dense layer; maxout pools the hidden units; one hidden layer and a classifier follow.
+normalised and goes through its own dense layer; maxout pools the hidden units; one hidden layer and a classifier
+follow.
 
 `wavpool_paper*`, `wavmlp_paper*`: the original 0.1.x networks with their tuned settings, dead parameters included
 (`wavpool.inspect` lists them).
@@ -32,7 +33,8 @@ class WavPoolNet(ZooModel):
             classifier.
         hidden: units a band; one number, or one a level, coarsest first.
         hidden_scaling: narrow the coarser levels as the paper does.
-        finest_hidden: units a band of the finest level, which holds three quarters of all coefficients; `None`: `hidden`.
+        finest_hidden: units a band of the finest level, which holds three quarters of all coefficients; by
+            default as the others.
         levels: decomposition levels, 1 = finest; all by default.
         approximation: units for the coarsest approximation, 0 for none.
         band_norm, kernel_size, pool_mode, ceil_mode: see `wavpool.layers.WavPool`.
@@ -40,8 +42,8 @@ class WavPoolNet(ZooModel):
         neck: width of the hidden layer after pooling, 0 for none.
 
     Shape:
-        `(B, in_chans, H, W)` to `(B, num_classes)`. The taps are 1 x 1 maps: the responses of the levels, coarsest first,
-        `(B, 3 * hidden, 1, 1)`, the approximation's, the pooled responses, and the final features.
+        `(B, in_chans, H, W)` to `(B, num_classes)`. The taps are 1 x 1 maps: the responses of the levels, coarsest
+        first, `(B, 3 * hidden, 1, 1)`, the approximation's, the pooled responses, and the final features.
     """
 
     def __init__(
@@ -87,17 +89,17 @@ class WavPoolNet(ZooModel):
         self.num_features = self.block.num_features
         self.norm: nn.Module = nn.Identity()
         if norm:
-            self.norm = nn.BatchNorm2d(self.num_features, device=device, dtype=dtype)
+            self.norm = nn.BatchNorm1d(self.num_features, device=device, dtype=dtype)
         self.neck: nn.Module = nn.Identity()
         if neck:
             self.neck = nn.Sequential(
                 nn.Dropout(drop_rate),
-                nn.Conv2d(self.num_features, neck, 1, bias=False, device=device, dtype=dtype),
-                nn.BatchNorm2d(neck, device=device, dtype=dtype),
+                nn.Linear(self.num_features, neck, bias=False, device=device, dtype=dtype),
+                nn.BatchNorm1d(neck, device=device, dtype=dtype),
                 nn.ReLU(),
             )
             self.num_features = neck
-        taps = [(3 * linear.hidden, f"block.levels.{index}") for index, linear in enumerate(self.block.levels)]
+        taps = [(3 * width, f"block.levels.{index}") for index, width in enumerate(self.block.pool.hidden)]
         if approximation:
             taps.append((approximation, "block.approximation"))
         self.num_responses = len(taps)
@@ -113,11 +115,8 @@ class WavPoolNet(ZooModel):
     def forward_features(self, x: Tensor) -> Tensor:
         if self.num_taps <= self.num_responses:  # pruned to some of the responses
             return self._forward_taps(x, self.num_taps)[-1]
-        if self.grad_checkpointing and not torch.jit.is_scripting():
-            x = self._checkpoint_block(x)
-        else:
-            x = self.block(x)
-        return self.neck(self.norm(x[:, :, None, None]))  # type: ignore[no-any-return]
+        x = self._checkpoint_block(x) if self.grad_checkpointing and not torch.jit.is_scripting() else self.block(x)
+        return self.neck(self.norm(x))[:, :, None, None]  # type: ignore[no-any-return]
 
     @torch.jit.unused
     def _checkpoint_block(self, x: Tensor) -> Tensor:
@@ -127,9 +126,8 @@ class WavPoolNet(ZooModel):
         responses = self.block.responses(x)
         taps = [response.flatten(1)[:, :, None, None] for response in responses]
         if count > self.num_responses:
-            taps.append(self.block.pool_responses(responses)[:, :, None, None])
-        if count > self.num_responses + 1:
-            taps.append(self.neck(self.norm(taps[-1])))
+            pooled = self.block.pool_responses(responses)
+            taps += [pooled[:, :, None, None], self.neck(self.norm(pooled))[:, :, None, None]]
         return taps[:count]
 
     def _keep_taps(self, count: int) -> None:
@@ -140,7 +138,9 @@ class WavPoolNet(ZooModel):
 
 
 _LEVELS_32 = tuple(f"block.levels.{index}" for index in range(5))
-_OURS = image_cfg((*_LEVELS_32, "block.approximation"), min_input_size=(3, 2, 2), origin_url="", paper_ids="arXiv:2306.08734")
+_OURS = image_cfg(
+    (*_LEVELS_32, "block.approximation"), min_input_size=(3, 2, 2), origin_url="", paper_ids="arXiv:2306.08734"
+)
 
 default_cfgs = generate_default_cfgs(
     {
@@ -160,9 +160,7 @@ default_cfgs = generate_default_cfgs(
 
 
 def _create(variant: str, pretrained: bool, **kwargs: Any) -> WavPoolNet:
-    return build_model_with_cfg(  # type: ignore[no-any-return]
-        WavPoolNet, variant, pretrained, feature_cfg=dict(FEATURE_CFG), **kwargs
-    )
+    return build_model_with_cfg(WavPoolNet, variant, pretrained, feature_cfg=dict(FEATURE_CFG), **kwargs)
 
 
 def _ours(variant: str, pretrained: bool, **kwargs: Any) -> WavPoolNet:
@@ -191,7 +189,7 @@ def wavpool_base(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
 
 
 def _paper(variant: str, pretrained: bool, **kwargs: Any) -> WavPoolNet:
-    """The original's hyper-parameters: floats are truncated, windows are cubes in floor mode, levels narrow to the coarse."""
+    """The original's hyper-parameters; floats are truncated, windows are cubes in floor mode, coarse levels narrow."""
     settings = {"hidden": 224.2195, "pooling": 2.2, "pool_mode": "max", "hidden_scaling": True, **kwargs}
     pooling = int(settings.pop("pooling"))
     settings["hidden"] = int(settings["hidden"])
@@ -232,7 +230,7 @@ def _wavmlp(variant: str, pretrained: bool, **kwargs: Any) -> WavPoolNet:
 
 @register_model
 def wavmlp_paper(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
-    """The original WavMLP: one MicroWav and a classifier; `hidden` and `level` (1 = coarsest) are its hyper-parameters."""
+    """The original WavMLP, one MicroWav and a classifier; `hidden` and `level` (1 = coarsest) are its settings."""
     return _wavmlp("wavmlp_paper", pretrained, **kwargs)
 
 

@@ -1,11 +1,11 @@
 """Two-dimensional orthonormal Haar analysis and synthesis in plain torch.
 
-Every function takes and returns tensors `(..., H, W)` of any floating dtype on any device and is differentiable. Sizes are
-passed as Python integers, never read off the tensor inside a branch, so that `torch.fx`, TorchScript, `torch.export` and
-`torch.compile` see straight-line code.
+Every function takes and returns tensors `(..., H, W)` of any floating dtype on any device and is differentiable.
+Sizes are passed as Python integers, never read off the tensor inside a branch, so that `torch.fx`, TorchScript,
+`torch.export` and `torch.compile` see straight-line code.
 
-Source: A. Haar, Math. Ann. 69 (1910); S. Mallat, A Wavelet Tour of Signal Processing, ch. 7. Signs, order of the bands and
-boundary handling are those of PyWavelets (`haar`, mode `symmetric`).
+Source: A. Haar, Math. Ann. 69 (1910); S. Mallat, A Wavelet Tour of Signal Processing, ch. 7. Signs, order of the
+bands and boundary handling are those of PyWavelets (`haar`, mode `symmetric`).
 """
 
 import torch
