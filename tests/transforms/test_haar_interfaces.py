@@ -137,7 +137,9 @@ def test_wavedec2_refuses_arguments(arguments: dict[str, Any], error: type[Excep
 
 
 def test_wavedec2_refuses_tensors() -> None:
-    with pytest.raises(TypeError, match="must be a floating-point tensor, got torch.uint8; convert it with x.float()"):
+    with pytest.raises(
+        TypeError, match=r"must be a floating-point tensor, got torch.uint8; convert it with x.float\(\)"
+    ):
         wavedec2(torch.zeros(8, 8, dtype=torch.uint8))
     with pytest.raises(ValueError, match=r"at least two axes \(..., H, W\), got shape \(8,\)"):
         wavedec2(torch.zeros(8))
