@@ -8,8 +8,8 @@ class BandLinear(nn.Conv2d):
     """One dense layer a band: every coefficient of a band, over all channels, to `hidden` units.
 
     The weights are those of a grouped convolution whose kernel covers the whole band,
-    `(bands * hidden, in_chans, h, w)`, so that colour input and timm's `in_chans` adaptation work; the product itself is one batched matrix product,
-    because that is what a full-size convolution is.
+    `(bands * hidden, in_chans, h, w)`, so that colour input and timm's `in_chans` adaptation work; the product itself
+    is one batched matrix product, because that is what a full-size convolution is.
 
     Args:
         in_chans: channels of the image.
