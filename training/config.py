@@ -1,0 +1,175 @@
+"""What one training run is: a pydantic model read from YAML and flags, with a hash that names the run's folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from generators.errors import UserError
+
+CONFIGS = Path(__file__).parent / "configs"
+"""Folder of the configs that come with the project."""
+
+# Where and how a run is computed, not what is computed: these keys name no run, and a resumed run may change them.
+PLACE_KEYS = frozenset(
+    {"data_dir", "download", "accelerator", "devices", "strategy", "num_nodes", "checkpoint_seconds"}
+)
+
+
+class ConfigError(UserError):
+    """A mistake in a config, a flag or a name, told in one sentence."""
+
+
+class StrictModel(BaseModel):
+    """A model that takes no unknown key and does not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+    @classmethod
+    def checked(cls, values: Mapping[str, Any]) -> Self:
+        """Build from a mapping; a bad key, type or range is a :class:`ConfigError` of one sentence."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError("; ".join(sentence(cls, detail) for detail in error.errors())) from None
+
+
+class TrainConfig(StrictModel):
+    """One training run. Every field is a key of a config file and a flag of ``training.train_model``."""
+
+    # data
+    data: str = Field("digits", description="data set: digits, mnist, fashion_mnist or cifar10")
+    split: Literal["paper", "official"] = Field(
+        "paper", description="paper: 10,000 / 4,000 / 4,000 images of the training files; official: the whole set"
+    )
+    split_seed: int = Field(0, ge=0, lt=2**32, description="seed of the held-out validation part, where there is one")
+    color: Literal["gray", "rgb"] | None = Field(None, description="colour of the images; none: as the data set has it")
+    data_dir: str | None = Field(None, description="folder of the data files, before $WAVPOOL_DATA and the cache")
+    download: bool = Field(True, description="download the files where they are absent")
+    limit: tuple[PositiveInt, PositiveInt, PositiveInt] | None = Field(
+        None, description="at most so many training, validation and test images"
+    )
+    normalize: bool = Field(False, description="shift and scale each channel by the training images' mean and sd")
+    augment: str | None = Field(None, description="augmentation of training batches: crop or crop_flip")
+    # model
+    model: str = Field("wavpool_small", description="any timm model name")
+    model_kwargs: dict[str, Any] = Field({}, description="arguments of the model")
+    compile: bool = Field(False, description="compile the model with torch.compile")
+    # optimisation
+    epochs: PositiveInt = Field(20, description="passes over the training images")
+    batch_size: PositiveInt = Field(128, description="images a step, over all processes together")
+    eval_batch_size: PositiveInt = Field(1000, description="images a batch in validation and test")
+    shuffle: bool = Field(True, description="shuffle the training images every epoch")
+    optimizer: str = Field("adamw", description="sgd (without Nesterov unless named nesterov) or any timm optimiser")
+    lr: float = Field(1e-3, gt=0, description="learning rate, the highest of the schedule")
+    momentum: float = Field(0.9, ge=0, lt=1, description="momentum, where the optimiser has one")
+    weight_decay: float = Field(0.0, ge=0, description="weight decay, not applied to biases and norms")
+    optimizer_kwargs: dict[str, Any] = Field({}, description="further arguments of the optimiser")
+    schedule: Literal["constant", "cosine", "onecycle"] = Field("constant", description="learning rate schedule")
+    warmup_epochs: float = Field(0.0, ge=0, description="linear warm-up of the constant and cosine schedules")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing of the training loss")
+    mixup: float = Field(0.0, ge=0, description="MixUp's alpha; 0: off")
+    cutmix: float = Field(0.0, ge=0, description="CutMix's alpha; 0: off; with mixup each batch draws one of the two")
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="decay of an exponential moving average of the weights, which is then what is validated and saved",
+    )
+    grad_clip: Annotated[float, Field(gt=0)] | None = Field(None, description="largest norm of the gradient")
+    # when to stop, what to keep
+    early_stopping: Literal["none", "paper", "patience"] = Field(
+        "none", description="paper: after 5 increases of the validation loss from epoch 5 on; patience: see there"
+    )
+    patience: PositiveInt = Field(10, description="epochs without a lower validation loss before patience stops")
+    select: Literal["last", "best"] = Field("last", description="weights kept: last epoch or best validation accuracy")
+    checkpoint_seconds: float = Field(
+        10.0, ge=0, description="least time between two checkpoints, each at an epoch's end"
+    )
+    # machine
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of weights, shuffling, augmentation and dropout")
+    deterministic: bool = Field(False, description="use deterministic algorithms only, also on a GPU")
+    precision: Literal["32-true", "64-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true"] = Field(
+        "32-true", description="arithmetic"
+    )
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps", "tpu"] = Field("auto", description="kind of device")
+    devices: PositiveInt | Literal["auto"] = Field(1, description="devices on each node, or auto for all")
+    strategy: str = Field("auto", description="Lightning strategy for several devices: ddp, fsdp, ...")
+    num_nodes: PositiveInt = Field(1, description="machines, started by torchrun or Slurm")
+
+    @model_validator(mode="after")
+    def _warmup_is_used(self) -> Self:
+        if self.warmup_epochs and self.schedule == "onecycle":
+            raise ValueError("warmup_epochs is of no effect with schedule onecycle, which warms up by itself")
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be fewer than epochs ({self.epochs})")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """Eight hex digits of all that decides the numbers of the run."""
+        content = self.model_dump(mode="json", exclude=set(PLACE_KEYS))
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
+    def name(self) -> str:
+        """``<model>-<data>-<seed>-<hash>``, the name of the run's folder."""
+        return f"{self.model}-{self.data}-{self.seed}-{self.hash}".replace("/", "_")
+
+
+def sentence(model: type[BaseModel], detail: Mapping[str, Any]) -> str:
+    """Put one pydantic error in words: which key, what is allowed, and for an unknown key the nearest."""
+    key = str(detail["loc"][0]) if detail["loc"] else ""
+    if detail["type"] == "extra_forbidden":
+        return f"unknown key '{key}'{nearest(key, model.model_fields)}"
+    message = detail["msg"].removeprefix("Value error, ")
+    if not key:
+        return message
+    where = ".".join(str(part) for part in detail["loc"] if not str(part)[:1].isupper())
+    return f"bad value for '{where}': {message[0].lower()}{message[1:]}, not {detail['input']!r}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``" (did you mean 'x'?)"``, or nothing where no known name is near."""
+    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML mapping; a missing or malformed file is a :class:`ConfigError`."""
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read config {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"config {path} is not valid YAML: {reason}") from None
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise ConfigError(f"config {path} must be a mapping of keys to values")
+    return content
+
+
+def load_config(path: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
+    """Read a run from a YAML file, with ``overrides`` (flags) over it.
+
+    Besides the keys of :class:`TrainConfig` a file may hold ``where``: a list of rules ``{model: pattern, data: pattern, set:
+    {...}}``; a rule whose patterns (as in a shell; absent: any) fit the run's model and data sets its keys over the file's.
+    """
+    overrides = dict(overrides or {})
+    values = read_yaml(path) if path is not None else {}
+    rules = values.pop("where", [])
+    wanted = {
+        key: str((values | overrides).get(key, TrainConfig.model_fields[key].default)) for key in ("model", "data")
+    }
+    for rule in rules if isinstance(rules, list) else [rules]:
+        if not isinstance(rule, dict) or not isinstance(rule.get("set"), dict) or not rule.keys() <= {*wanted, "set"}:
+            raise ConfigError(f"each rule under 'where' in {path} must have the keys model, data and set, not {rule!r}")
+        if all(fnmatchcase(wanted[key], str(rule.get(key, "*"))) for key in wanted):
+            values |= rule["set"]
+    return TrainConfig.checked(values | overrides)

@@ -1,0 +1,106 @@
+"""Models and optimisers by name, built for a data set."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from typing import Any
+
+import timm
+import timm.optim
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, SequentialLR
+
+import wavpool  # noqa: F401  (registers its models in timm)
+from generators import AUGMENTS, DATASETS, Data
+from training.config import ConfigError, TrainConfig, nearest
+
+
+def check_names(config: TrainConfig) -> None:
+    """Raise :class:`ConfigError` where the model, data set or optimiser is unknown, naming the nearest known ones."""
+    if config.data not in DATASETS:
+        raise ConfigError(f"unknown data set '{config.data}'; choose one of {', '.join(sorted(DATASETS))}")
+    if not timm.is_model(config.model):
+        raise ConfigError(
+            f"unknown model '{config.model}'{nearest(config.model, timm.list_models())}; "
+            'python -c "import timm, wavpool; print(timm.list_models())" lists them all'
+        )
+    if config.augment is not None and config.augment not in AUGMENTS:
+        raise ConfigError(f"unknown augment '{config.augment}'; choose one of {', '.join(AUGMENTS)}, or none")
+    if config.optimizer not in timm.optim.list_optimizers():
+        raise ConfigError(
+            f"unknown optimizer '{config.optimizer}'{nearest(config.optimizer, timm.optim.list_optimizers())}"
+        )
+
+
+def build_model(config: TrainConfig, data: Data) -> nn.Module:
+    """Build ``config.model`` with the data's classes, channels and image size, and weights drawn from ``config.seed``.
+
+    Raises:
+        ConfigError: where the model does not take its arguments or the data's images.
+    """
+    sizes: dict[str, Any] = {"num_classes": data.num_classes, "in_chans": data.in_chans}
+    default = timm.get_pretrained_cfg(config.model, allow_unregistered=True)
+    if default is not None and default.fixed_input_size:  # a model that fits any size has no such argument
+        sizes["img_size"] = data.img_size
+    torch.manual_seed(config.seed)
+    try:
+        model: nn.Module = timm.create_model(config.model, **(sizes | config.model_kwargs))
+        with torch.inference_mode():
+            shape = model.eval()(example(data)).shape
+    except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"model '{config.model}' does not work with {data.name} images: {reason}") from error
+    if shape != (1, data.num_classes):
+        raise ConfigError(f"model '{config.model}' gives outputs of shape {tuple(shape)}, not (1, {data.num_classes})")
+    return model.train()
+
+
+def example(data: Data) -> Tensor:
+    """The first training image as a batch ``(1, C, H, W)``, float32 in [0, 1]."""
+    return data.train.images[:1].float().div_(255)
+
+
+def build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of ``config`` over the parameters of ``model``, by timm; ``sgd`` is plain, ``nesterov`` is Nesterov's.
+
+    Raises:
+        ConfigError: where the optimiser does not take its arguments or its library is absent.
+    """
+    name = "momentum" if config.optimizer == "sgd" else config.optimizer  # timm's own "sgd" is Nesterov's
+    try:
+        optimizer: torch.optim.Optimizer = timm.optim.create_optimizer_v2(
+            model, name, config.lr, config.weight_decay, config.momentum, **config.optimizer_kwargs
+        )
+    except (TypeError, ValueError, RuntimeError, AssertionError, ImportError) as error:
+        raise ConfigError(f"optimizer '{config.optimizer}' cannot be built: {error}") from error
+    return optimizer
+
+
+def build_schedule(config: TrainConfig, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler | None:
+    """The learning rate schedule over ``steps`` optimiser steps, to be advanced after each; None where it is constant."""
+    if config.schedule == "onecycle":
+        return OneCycleLR(optimizer, max_lr=config.lr, total_steps=steps)
+    warmup = round(steps * config.warmup_epochs / config.epochs)
+    parts: list[LRScheduler] = []
+    if warmup:
+        parts.append(LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup))
+    if config.schedule == "cosine":
+        parts.append(CosineAnnealingLR(optimizer, T_max=max(steps - warmup, 1)))
+    elif warmup:
+        return parts[0]
+    return SequentialLR(optimizer, parts, milestones=[warmup]) if len(parts) == 2 else next(iter(parts), None)
+
+
+@torch.inference_mode()
+def inference_ms(model: nn.Module, images: Tensor, timings: int = 50) -> float:
+    """Median milliseconds of ``timings`` forward passes of ``images`` (a batch on the model's device), after a warm-up."""
+    seconds = []
+    for _ in range(timings + 10):
+        start = time.perf_counter()
+        model(images)
+        if images.is_cuda:
+            torch.cuda.synchronize(images.device)
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[10:]) * 1e3

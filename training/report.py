@@ -1,0 +1,139 @@
+"""The record of a run: weights, metrics with their provenance, history and figures."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+import wavpool
+from generators import Data
+from training import plots
+from training.callbacks import Recorder
+from training.config import TrainConfig
+from training.files import write_csv, write_json, write_with
+from training.metrics import classification_metrics
+from training.networks import example, inference_ms
+
+_PACKAGES = ("torch", "torchvision", "timm", "lightning", "torchmetrics", "numpy", "wavpool")
+
+
+def write_report(
+    folder: Path,
+    config: TrainConfig,
+    data: Data,
+    model: nn.Module,
+    recorder: Recorder,
+    predictions: Mapping[str, tuple[Tensor, Tensor]],
+    cost: Mapping[str, float],
+) -> dict[str, Any]:
+    """Write the files of a finished run to ``folder``, ``metrics.json`` last, and return its content.
+
+    Args:
+        folder: of the run.
+        config: of the run.
+        data: it was trained on.
+        model: with the selected weights, in eval mode.
+        recorder: its history and best epoch.
+        predictions: logits and labels of ``train``, ``validation`` and ``test``.
+        cost: what the run took so far, for the provenance.
+    """
+    history = recorder.history
+    size = data.img_size if isinstance(data.img_size, tuple) else (data.img_size, data.img_size)
+    report = wavpool.inspect(model, (data.in_chans, *size))
+    first = next(model.parameters())
+    metrics: dict[str, Any] = {name: classification_metrics(*each) for name, each in predictions.items()}
+    metrics |= {
+        "best_epoch": recorder.best_epoch,
+        "best_validation_accuracy": recorder.best_accuracy,
+        "last_validation_accuracy": history[-1]["validation_accuracy"],
+        "select": config.select,
+        "epochs": len(history),
+        "stopped_early": len(history) < config.epochs,
+        "diverged": recorder.diverged,
+        "train_seconds": sum(row["seconds"] for row in history),
+        "inference_ms": inference_ms(model, example(data).to(first.device, first.dtype)),
+        "parameters": report.total,
+        "live_parameters": report.live,
+        "class_names": list(data.class_names),
+        "provenance": provenance(config, cost),
+    }
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    header = {"model": config.model, "data": config.data, "config": config.model_dump_json()}
+    write_with(folder / "model.safetensors", lambda path: save_file(weights, path, header))
+    write_csv(folder / "history.csv", history)
+    plots.history(history, folder / "history.png", title=f"{config.model} on {data.name}")
+    test_logits, test_labels = predictions["test"]
+    plots.confusion(metrics["test"]["confusion"], data.class_names, folder / "confusion.png")
+    plots.roc(test_logits, test_labels, data.class_names, folder / "roc.png")
+    write_json(folder / "metrics.json", metrics)
+    return read_metrics(folder)
+
+
+def read_metrics(folder: str | Path) -> dict[str, Any]:
+    """The content of a finished run's ``metrics.json``."""
+    content: dict[str, Any] = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
+    return content
+
+
+def provenance(config: TrainConfig, cost: Mapping[str, float]) -> dict[str, Any]:
+    """Commit, versions, seed, config, machine and cost of a run."""
+    scale = 1024 if sys.platform != "darwin" else 1024**2  # ru_maxrss is KiB on Linux, bytes on macOS
+    return {
+        "commit": _commit(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
+        "seed": config.seed,
+        "config_hash": config.hash,
+        "config": config.model_dump(mode="json"),
+        "machine": {
+            "platform": platform.platform(),
+            "processor": _processor(),
+            "cpus": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        },
+        "cost": {**cost, "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with ``+changes`` where files differ from it; None outside a repository."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changes = subprocess.run(
+            [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit + ("+changes" if changes else "")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next(
+        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )

@@ -1,0 +1,67 @@
+"""Train any timm model on any of the data sets: ``python -m training.train_model --model wavpool_small --data cifar10``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.cli import Parser, add_fields, field_values, run_command
+from training.config import TrainConfig, load_config
+
+_EPILOG = """examples:
+  python -m training.train_model --model wavpool_small --data cifar10 --epochs 5
+  python -m training.train_model --config training/configs/paper.yaml --model wavpool_paper_mnist --data mnist
+  torchrun --nproc-per-node 4 -m training.train_model --model wavpool_base --data cifar10 --devices 4 --strategy ddp
+
+The output folder receives model.safetensors, metrics.json, history.csv, config.yaml, history.png, confusion.png, roc.png,
+logs and last.ckpt, from which --resume goes on."""
+
+
+def _parser() -> Parser:
+    parser = Parser("python -m training.train_model", description=__doc__.partition(":")[0] + ".", epilog=_EPILOG)
+    parser.add_argument("--config", metavar="FILE", help="YAML file of settings; flags go over it")
+    parser.add_argument(
+        "--output", metavar="FOLDER", type=Path, help="folder of the run [runs/<model>-<data>-<seed>-<hash>]"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint of the output folder")
+    parser.add_argument("--overwrite", action="store_true", help="start afresh in a folder that holds a run")
+    add_fields(parser, TrainConfig, "settings")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; exits 0, 2 after a user's mistake, 130 after Ctrl-C."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+
+    def command() -> None:
+        namespace = _parser().parse(given)
+        config = load_config(namespace.config, field_values(namespace, TrainConfig))
+        from training.engine import fit  # torch and Lightning take seconds to import: not for --help or a bad flag
+
+        output = namespace.output or Path("runs") / config.name
+        metrics = fit(config, output, resume=namespace.resume, overwrite=namespace.overwrite)
+        if metrics:
+            print(_summary(metrics, output))
+
+    run_command(command, lambda: f"go on with: python -m training.train_model {' '.join(_with_resume(given))}")
+
+
+def _with_resume(arguments: Sequence[str]) -> list[str]:
+    kept = [each for each in arguments if each not in ("--overwrite", "--resume")]
+    return [*kept, "--resume"]
+
+
+def _summary(metrics: dict[str, dict[str, float]], output: Path) -> str:
+    lines = [f"{'':10}  accuracy  f1_macro   roc_auc      loss"]
+    for split in ("train", "validation", "test"):
+        values = [metrics[split][key] for key in ("accuracy", "f1_macro", "roc_auc", "loss")]
+        cells = "".join(f"{'-' if value is None else format(value, '.4f'):>10}" for value in values)
+        lines.append(f"{split:10}{cells}")
+    best = f"best validation accuracy {metrics['best_validation_accuracy']:.4f} at epoch {metrics['best_epoch']}"
+    lines.append(f"{best}; {metrics['epochs']} epochs in {metrics['train_seconds']:.1f} s; written to {output}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
