@@ -1,4 +1,4 @@
-# The project's commands: `make` lists them. Python 3.11 to 3.13 and make are all they need.
+# The project's commands: `make` lists them. Python 3.11 to 3.14 and make are all they need.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
@@ -57,11 +57,12 @@ distclean: clean  ## remove .venv too
 	rm -rf $(VENV)
 
 $(VENV)/.packages: requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
-		echo "wavpool's locked packages need Python 3.11 to 3.13, but $(PYTHON) is not one:" \
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:3]; sys.exit(v < (3, 11) or v >= (3, 15) or v == (3, 14, 1))' || { \
+		echo "wavpool's locked packages need Python 3.11 to 3.14 (not 3.14.1), but $(PYTHON) is not one:" \
 		"choose it with 'make PYTHON=python3.12 ...'" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@echo "Installing the locked packages into $(VENV): about 3 GB to download the first time."
+	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.txt
 	touch $@
 
 # poetry-core, the build backend, is among the locked packages: nothing is fetched here.

@@ -85,7 +85,7 @@ class TestLock:
         }
         assert locked == declared
 
-    @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+    @pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
     @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
     def test_pip_finds_one_version_of_each_package(self, python: str, machine: str):
         environment = {"python_version": python, "python_full_version": f"{python}.0", "platform_machine": machine}
