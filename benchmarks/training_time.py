@@ -49,9 +49,10 @@ OURS = """
 import json, sys, time
 import torch
 torch.set_num_threads(int(sys.argv[2]))
-from training.config import load_config
+from training.config import CONFIGS, load_config
 from training.engine import load, train
-config = load_config("paper/wavpool_paper_cifar10", epochs=int(sys.argv[1]), early_stopping="none")
+run = {"model": "wavpool_paper_cifar10", "data": "cifar10", "epochs": int(sys.argv[1]), "early_stopping": "none"}
+config = load_config(CONFIGS / "paper.yaml", run)
 start = time.perf_counter()
 outcome = train(config, load(config))
 accuracy = max(row["validation_accuracy"] for row in outcome.history)

@@ -1,7 +1,5 @@
 """BandLinear and MicroWav against torch's own layers and PyWavelets' coefficients."""
 
-from typing import Any
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,9 +15,9 @@ def bands() -> list[Tensor]:
     return [torch.randn(4, 2, 5, 3, generator=generator, dtype=torch.float64) * scale for scale in (1, 10, 100)]
 
 
-def make(norm: bool = False, **kwargs: Any) -> BandLinear:
+def make() -> BandLinear:
     torch.manual_seed(0)
-    return BandLinear(2, (5, 3), 7, bands=3, norm=norm, dtype=torch.float64, **kwargs)
+    return BandLinear(2, (5, 3), 7, bands=3, dtype=torch.float64)
 
 
 def test_equals_one_linear_a_band(bands: list[Tensor]) -> None:
@@ -43,21 +41,6 @@ def test_first_bands_alone(bands: list[Tensor]) -> None:
     layer = make()
     for count in (1, 2):
         torch.testing.assert_close(layer(bands[:count]), layer(bands)[:, :count], rtol=0, atol=1e-12)
-
-
-def test_normalised(bands: list[Tensor]) -> None:
-    layer, plain = make(norm=True), make()
-    plain.load_state_dict(layer.state_dict(), strict=False)
-    normalised = [(band - band.mean()) / (band.var(correction=0) + 1e-5).sqrt() for band in bands]
-    torch.testing.assert_close(layer(bands), plain(normalised), rtol=0, atol=1e-12)
-    layer.eval()
-    assert isinstance(layer.norm, nn.BatchNorm1d)
-    mean, scale = layer.norm.running_mean, layer.norm.running_var
-    assert mean is not None
-    assert scale is not None
-    frozen = [(band - mean[i]) / (scale[i] + 1e-5).sqrt() for i, band in enumerate(bands)]
-    torch.testing.assert_close(layer(bands), plain(frozen), rtol=0, atol=1e-12)
-    assert not list(layer.norm.parameters())
 
 
 def test_initialised_like_linear() -> None:

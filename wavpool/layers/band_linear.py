@@ -16,8 +16,6 @@ class BandLinear(nn.Conv2d):
         size: `(h, w)` of one band.
         hidden: units a band.
         bands: number of bands.
-        norm: normalise each band first, over batch, channels and positions (BatchNorm without learned scale and shift):
-            coarse coefficients of natural images are a hundred times as large as fine ones.
 
     Shape:
         input: a list of n <= `bands` tensors `(B, in_chans, h, w)`, in the order of the weights;
@@ -30,18 +28,15 @@ class BandLinear(nn.Conv2d):
         size: tuple[int, int],
         hidden: int,
         bands: int = 3,
-        norm: bool = False,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(bands * in_chans, bands * hidden, size, groups=bands, device=device, dtype=dtype)
         self.hidden = hidden
-        self.norm = nn.BatchNorm1d(bands, affine=False, device=device, dtype=dtype) if norm else nn.Identity()
 
     def forward(self, bands: list[Tensor]) -> Tensor:  # type: ignore[override]
         count = len(bands)
-        x = torch.stack([band.flatten(1) for band in bands], dim=1)  # (B, n, in_chans * h * w)
-        x = self.norm(x).transpose(0, 1)
+        x = torch.stack([band.flatten(1) for band in bands])  # (n, B, in_chans * h * w)
         weight = self.weight[: count * self.hidden].flatten(1).unflatten(0, (count, self.hidden))
         bias = self.bias
         assert bias is not None

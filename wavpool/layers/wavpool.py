@@ -30,7 +30,6 @@ class WavPool(nn.Module):
             default.
         approximation: units for the approximation at the coarsest level used (0: leave it out, as the paper does).
             Without it the block is blind to whatever that approximation holds: the mean, when all levels are used.
-        band_norm: normalise every band first, see `BandLinear`.
         act_layer: activation module class between the dense layers and the pooling; none by default, as in the paper.
         kernel_size, pool_mode, ceil_mode: see `MultiResolutionPool`; `ceil_mode=False` is the paper's layout. The
             approximation's units are pooled over the hidden axis only.
@@ -53,7 +52,6 @@ class WavPool(nn.Module):
         hidden_scaling: bool = False,
         levels: Sequence[int] | None = None,
         approximation: int = 0,
-        band_norm: bool = False,
         act_layer: type[nn.Module] | None = None,
         kernel_size: int | Sequence[int] = (2, 1, 1),
         pool_mode: str = "max",
@@ -67,7 +65,7 @@ class WavPool(nn.Module):
         self.sizes = level_sizes(size, self.level_numbers[0])
         widths = _widths(hidden, len(self.level_numbers), hidden_scaling)
         self.levels = nn.ModuleList(
-            BandLinear(in_chans, self.sizes[level], width, 3, band_norm, device, dtype)
+            BandLinear(in_chans, self.sizes[level], width, 3, device, dtype)
             for level, width in zip(self.level_numbers, widths, strict=True)
         )
         self.act = act_layer() if act_layer is not None else nn.Identity()
@@ -77,7 +75,7 @@ class WavPool(nn.Module):
         self.approximation: BandLinear | None = None
         self.approximation_pool: MultiResolutionPool | None = None
         if approximation > 0:
-            self.approximation = BandLinear(in_chans, self.sizes[-1], approximation, 1, band_norm, device, dtype)
+            self.approximation = BandLinear(in_chans, self.sizes[-1], approximation, 1, device, dtype)
             kernel = (self.pool.hidden_kernel, 1, 1)
             self.approximation_pool = MultiResolutionPool([approximation], 1, kernel, pool_mode, ceil_mode)
             self.num_features += self.approximation_pool.num_features

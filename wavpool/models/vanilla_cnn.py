@@ -76,7 +76,7 @@ class VanillaCNN(ChainModel):
         num_classes: int = 1000,
         global_pool: str = "avg",
         drop_rate: float = 0.0,
-        channels: Sequence[int] = (48, 96, 144),
+        channels: Sequence[int] = (24, 48, 96, 128),
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -101,7 +101,7 @@ class VanillaCNN(ChainModel):
 
 default_cfgs = generate_default_cfgs(
     {
-        "vanilla_cnn.untrained": image_cfg("stages.stage1.conv", pool_size=(4, 4)),
+        "vanilla_cnn.untrained": image_cfg("stages.stage1.conv", pool_size=(2, 2)),
         "cnn_paper.untrained": paper_cfg("stages.conv1", 32, pool_size=(32, 32)),
         "cnn_paper_cifar10.untrained": paper_cfg("stages.conv1", 32, pool_size=(32, 32)),
         "cnn_paper_fashion_mnist.untrained": paper_cfg("stages.conv1", 28, pool_size=(30, 30)),
@@ -112,7 +112,7 @@ default_cfgs = generate_default_cfgs(
 
 @register_model
 def vanilla_cnn(pretrained: bool = False, **kwargs: Any) -> VanillaCNN:
-    """Three convolution stages; `channels` sets their widths."""
+    """Four convolution stages; `channels` sets their widths."""
     return build_model_with_cfg(VanillaCNN, "vanilla_cnn", pretrained, feature_cfg=dict(FEATURE_CFG), **kwargs)
 
 

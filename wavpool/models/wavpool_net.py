@@ -2,9 +2,9 @@
 
 Paper: "WavPool: A New Block for Deep Neural Networks", McDermott, Voetberg, Nord, arXiv 2306.08734.
 
-`wavpool_tiny`, `wavpool_small`, `wavpool_base`: every band of every Haar level, the coarsest approximation included, is
-normalised and goes through its own dense layer; maxout pools the hidden units; one hidden layer and a classifier
-follow.
+`wavpool_tiny`, `wavpool_small`, `wavpool_base`: every band of the Haar levels down to 4 x 4, that approximation
+included, goes through its own dense layer; maxout over four units pools the responses; one hidden layer and a
+classifier follow.
 
 `wavpool_paper*`, `wavmlp_paper*`: the original 0.1.x networks with their tuned settings, dead parameters included
 (`wavpool.inspect` lists them).
@@ -18,28 +18,27 @@ from timm.models import build_model_with_cfg, checkpoint, generate_default_cfgs,
 from torch import Tensor, nn
 
 from ..layers import WavPool
-from ..transforms import dwt_max_level
+from ..transforms import dwt_max_level, level_sizes
 from ._base import FEATURE_CFG, ZooModel, image_cfg, image_size, paper_cfg
 
 __all__ = ["WavPoolNet"]
 
 
 class WavPoolNet(ZooModel):
-    """A WavPool block, optionally normalisation and a hidden layer, and a classifier.
+    """A WavPool block, optionally a hidden layer, and a classifier.
 
     Args:
         img_size: image side or `(H, W)`; at least 2 x 2.
-        in_chans, num_classes, global_pool, drop_rate: as in timm. Dropout acts on the pooled responses and before the
-            classifier.
+        in_chans, num_classes, global_pool, drop_rate: as in timm; dropout acts before the classifier.
         hidden: units a band; one number, or one a level, coarsest first.
         hidden_scaling: narrow the coarser levels as the paper does.
         finest_hidden: units a band of the finest level, which holds three quarters of all coefficients; by
             default as the others.
         levels: decomposition levels, 1 = finest; all by default.
+        min_band: without `levels`, leave out those with bands smaller than this on a side.
         approximation: units for the coarsest approximation, 0 for none.
-        band_norm, kernel_size, pool_mode, ceil_mode: see `wavpool.layers.WavPool`.
-        norm: batch-normalise the pooled responses.
-        neck: width of the hidden layer after pooling, 0 for none.
+        kernel_size, pool_mode, ceil_mode: see `wavpool.layers.WavPool`.
+        neck: width of the hidden layer after pooling (dense, BatchNorm, ReLU), 0 for none.
 
     Shape:
         `(B, in_chans, H, W)` to `(B, num_classes)`. The taps are 1 x 1 maps: the responses of the levels, coarsest
@@ -57,21 +56,22 @@ class WavPoolNet(ZooModel):
         hidden_scaling: bool = False,
         finest_hidden: int | None = None,
         levels: Sequence[int] | None = None,
+        min_band: int = 1,
         approximation: int = 0,
-        band_norm: bool = False,
         kernel_size: int | Sequence[int] = (2, 1, 1),
         pool_mode: str = "max",
         ceil_mode: bool = True,
-        norm: bool = False,
         neck: int = 0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(num_classes, in_chans, drop_rate)
         size = image_size(img_size)
-        num_levels = len(levels) if levels is not None else dwt_max_level(size)
+        if levels is None:
+            bands = level_sizes(size, dwt_max_level(size))[1:]
+            levels = range(1, max(1, sum(min(band) >= min_band for band in bands)) + 1)
         if finest_hidden is not None and isinstance(hidden, int):
-            hidden = [hidden] * (num_levels - 1) + [finest_hidden]
+            hidden = [hidden] * (len(levels) - 1) + [finest_hidden]
         self.block = WavPool(
             size,
             hidden,
@@ -79,7 +79,6 @@ class WavPoolNet(ZooModel):
             hidden_scaling=hidden_scaling,
             levels=levels,
             approximation=approximation,
-            band_norm=band_norm,
             kernel_size=kernel_size,
             pool_mode=pool_mode,
             ceil_mode=ceil_mode,
@@ -87,13 +86,9 @@ class WavPoolNet(ZooModel):
             dtype=dtype,
         )
         self.num_features = self.block.num_features
-        self.norm: nn.Module = nn.Identity()
-        if norm:
-            self.norm = nn.BatchNorm1d(self.num_features, device=device, dtype=dtype)
         self.neck: nn.Module = nn.Identity()
         if neck:
             self.neck = nn.Sequential(
-                nn.Dropout(drop_rate),
                 nn.Linear(self.num_features, neck, bias=False, device=device, dtype=dtype),
                 nn.BatchNorm1d(neck, device=device, dtype=dtype),
                 nn.ReLU(),
@@ -110,13 +105,13 @@ class WavPoolNet(ZooModel):
     @torch.jit.ignore
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         # The levels lie side by side, so they are one depth for layer-wise decay.
-        return {"stem": r"^block", "blocks": [(r"^norm", (0,)), (r"^neck", (1,))]}
+        return {"stem": r"^block", "blocks": [(r"^neck", (0,))]}
 
     def forward_features(self, x: Tensor) -> Tensor:
         if self.num_taps <= self.num_responses:  # pruned to some of the responses
             return self._forward_taps(x, self.num_taps)[-1]
         x = self._checkpoint_block(x) if self.grad_checkpointing and not torch.jit.is_scripting() else self.block(x)
-        return self.neck(self.norm(x))[:, :, None, None]  # type: ignore[no-any-return]
+        return self.neck(x)[:, :, None, None]  # type: ignore[no-any-return]
 
     @torch.jit.unused
     def _checkpoint_block(self, x: Tensor) -> Tensor:
@@ -127,19 +122,18 @@ class WavPoolNet(ZooModel):
         taps = [response.flatten(1)[:, :, None, None] for response in responses]
         if count > self.num_responses:
             pooled = self.block.pool_responses(responses)
-            taps += [pooled[:, :, None, None], self.neck(self.norm(pooled))[:, :, None, None]]
+            taps += [pooled[:, :, None, None], self.neck(pooled)[:, :, None, None]]
         return taps[:count]
 
     def _keep_taps(self, count: int) -> None:
-        self.norm = nn.Identity()
         self.neck = nn.Identity()
         if count <= self.num_responses:
             self.block.keep_responses(count)
 
 
-_LEVELS_32 = tuple(f"block.levels.{index}" for index in range(5))
+_LEVELS = tuple(f"block.levels.{index}" for index in range(5))
 _OURS = image_cfg(
-    (*_LEVELS_32, "block.approximation"), min_input_size=(3, 2, 2), origin_url="", paper_ids="arXiv:2306.08734"
+    (*_LEVELS[:3], "block.approximation"), min_input_size=(3, 2, 2), origin_url="", paper_ids="arXiv:2306.08734"
 )
 
 default_cfgs = generate_default_cfgs(
@@ -147,10 +141,10 @@ default_cfgs = generate_default_cfgs(
         "wavpool_tiny.untrained": dict(_OURS),
         "wavpool_small.untrained": dict(_OURS),
         "wavpool_base.untrained": dict(_OURS),
-        "wavpool_paper.untrained": paper_cfg(_LEVELS_32[:5], 32),
-        "wavpool_paper_cifar10.untrained": paper_cfg(_LEVELS_32[:5], 32),
-        "wavpool_paper_fashion_mnist.untrained": paper_cfg(_LEVELS_32[:4], 28),
-        "wavpool_paper_mnist.untrained": paper_cfg(_LEVELS_32[:4], 28),
+        "wavpool_paper.untrained": paper_cfg(_LEVELS[:5], 32),
+        "wavpool_paper_cifar10.untrained": paper_cfg(_LEVELS[:5], 32),
+        "wavpool_paper_fashion_mnist.untrained": paper_cfg(_LEVELS[:4], 28),
+        "wavpool_paper_mnist.untrained": paper_cfg(_LEVELS[:4], 28),
         "wavmlp_paper.untrained": paper_cfg("block.levels.0", 32),
         "wavmlp_paper_cifar10.untrained": paper_cfg("block.levels.0", 32),
         "wavmlp_paper_fashion_mnist.untrained": paper_cfg("block.levels.0", 28),
@@ -164,27 +158,27 @@ def _create(variant: str, pretrained: bool, **kwargs: Any) -> WavPoolNet:
 
 
 def _ours(variant: str, pretrained: bool, **kwargs: Any) -> WavPoolNet:
-    return _create(variant, pretrained, **{"band_norm": True, "norm": True, **kwargs})
+    return _create(variant, pretrained, **{"min_band": 4, "kernel_size": (4, 1, 1), **kwargs})
 
 
 @register_model
 def wavpool_tiny(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
     """Smallest of ours."""
-    sizes = {"hidden": 64, "finest_hidden": 16, "approximation": 64, "neck": 48}
+    sizes = {"hidden": 64, "finest_hidden": 32, "approximation": 64, "neck": 32}
     return _ours("wavpool_tiny", pretrained, **{**sizes, **kwargs})
 
 
 @register_model
 def wavpool_small(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
     """Within the paper's parameter count on its gray images of ten classes."""
-    sizes = {"hidden": 128, "finest_hidden": 64, "approximation": 128, "neck": 96}
+    sizes = {"hidden": 192, "finest_hidden": 96, "approximation": 192, "neck": 64}
     return _ours("wavpool_small", pretrained, **{**sizes, **kwargs})
 
 
 @register_model
 def wavpool_base(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
     """About a million parameters on colour images of ten classes."""
-    sizes = {"hidden": 512, "finest_hidden": 256, "approximation": 512, "neck": 256}
+    sizes = {"hidden": 512, "finest_hidden": 256, "approximation": 512, "neck": 128}
     return _ours("wavpool_base", pretrained, **{**sizes, **kwargs})
 
 
