@@ -1,5 +1,7 @@
 """BandLinear and MicroWav against torch's own layers and PyWavelets' coefficients."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
