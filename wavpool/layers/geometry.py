@@ -27,7 +27,7 @@ def resolve_levels(size: tuple[int, int], levels: Sequence[int] | None) -> list[
     resolved = sorted((deepest + 1 + level if level < 0 else level for level in levels), reverse=True)
     if not resolved or len(set(resolved)) != len(resolved) or resolved[-1] < 1 or resolved[0] > deepest:
         raise ValueError(
-            f"levels of an image of {size[0]} x {size[1]} are distinct, from 1 (finest) to {deepest} (coarsest) "
-            f"or -1 (coarsest) to {-deepest} (finest), got {list(levels)}"
+            f"levels of an image of {size[0]} x {size[1]} are distinct numbers from 1 (finest) to {deepest} "
+            f"(coarsest), or -1 (coarsest) to {-deepest} (finest), got {list(levels)}"
         )
     return resolved
