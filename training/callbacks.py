@@ -21,9 +21,9 @@ _SHOWN = ("train_loss", "validation_loss", "validation_accuracy")
 
 
 def paper_stops(validation_losses: Sequence[float], tolerance: int = 5, start: int = 5) -> bool:
-    """Whether the paper's rule stops after these epochs: ``tolerance`` increases, in a row or not, from epoch ``start`` on.
+    """Whether the paper's rule stops after these epochs: ``tolerance`` increases, from epoch ``start`` on.
 
-    Epochs count from 0, so the first increase that counts is that from epoch 4 to epoch 5.
+    The increases need not be consecutive. Epochs count from 0: the first that counts is that from epoch 4 to epoch 5.
     """
     pairs = zip(validation_losses[start - 1 :], validation_losses[start:], strict=False)
     return sum(before < after for before, after in pairs) >= tolerance
@@ -85,7 +85,7 @@ class Recorder(Callback):
 
 
 class TimedCheckpoint(Checkpoint):
-    """Writes ``last.ckpt`` and ``history.csv`` at the end of an epoch, at most every ``seconds`` and at the end of training."""
+    """Writes ``last.ckpt`` and ``history.csv`` at an epoch's end, at most every ``seconds`` and when training ends."""
 
     def __init__(self, folder: Path, seconds: float, recorder: Recorder) -> None:
         self.folder, self.seconds, self.recorder = folder, seconds, recorder

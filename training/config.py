@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -39,7 +39,7 @@ class StrictModel(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            raise ConfigError("; ".join(sentence(cls, detail) for detail in error.errors())) from None
+            raise ConfigError(sentence(cls, error.errors())) from None
 
 
 class TrainConfig(StrictModel):
@@ -80,7 +80,7 @@ class TrainConfig(StrictModel):
     cutmix: float = Field(0.0, ge=0, description="CutMix's alpha; 0: off; with mixup each batch draws one of the two")
     ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
-        description="decay of an exponential moving average of the weights, which is then what is validated and saved",
+        description="decay of a moving average of the weights, which is then what is validated and saved",
     )
     grad_clip: Annotated[float, Field(gt=0)] | None = Field(None, description="largest norm of the gradient")
     # when to stop, what to keep
@@ -89,9 +89,7 @@ class TrainConfig(StrictModel):
     )
     patience: PositiveInt = Field(10, description="epochs without a lower validation loss before patience stops")
     select: Literal["last", "best"] = Field("last", description="weights kept: last epoch or best validation accuracy")
-    checkpoint_seconds: float = Field(
-        10.0, ge=0, description="least time between two checkpoints, each at an epoch's end"
-    )
+    checkpoint_seconds: float = Field(10.0, ge=0, description="least time between checkpoints, at epochs' ends")
     # machine
     seed: int = Field(0, ge=0, lt=2**31, description="seed of weights, shuffling, augmentation and dropout")
     deterministic: bool = Field(False, description="use deterministic algorithms only, also on a GPU")
@@ -123,16 +121,23 @@ class TrainConfig(StrictModel):
         return f"{self.model}-{self.data}-{self.seed}-{self.hash}".replace("/", "_")
 
 
-def sentence(model: type[BaseModel], detail: Mapping[str, Any]) -> str:
-    """Put one pydantic error in words: which key, what is allowed, and for an unknown key the nearest."""
-    key = str(detail["loc"][0]) if detail["loc"] else ""
-    if detail["type"] == "extra_forbidden":
-        return f"unknown key '{key}'{nearest(key, model.model_fields)}"
-    message = detail["msg"].removeprefix("Value error, ")
-    if not key:
-        return message
-    where = ".".join(str(part) for part in detail["loc"] if not str(part)[:1].isupper())
-    return f"bad value for '{where}': {message[0].lower()}{message[1:]}, not {detail['input']!r}"
+def sentence(model: type[BaseModel], details: Sequence[Mapping[str, Any]]) -> str:
+    """Put pydantic's errors in words: which key, what is allowed, and for an unknown key the nearest."""
+    told: dict[str, list[str]] = {}
+    for detail in details:
+        if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1:
+            key = str(detail["loc"][0])
+            told[f"unknown key '{key}'{nearest(key, model.model_fields)}"] = []
+            continue
+        # in the place of a union's member pydantic names the member's type, which only means something to it
+        names = [str(part) for part in detail["loc"] if isinstance(part, int) or part.isidentifier()]
+        message = str(detail["msg"]).removeprefix("Value error, ")
+        if names:
+            start = f"bad value {detail['input']!r} for '{'.'.join(names)}': "
+            told.setdefault(start, []).append(message[0].lower() + message[1:])
+        else:
+            told[message] = []
+    return "; ".join(start + ", or ".join(messages) for start, messages in told.items())
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -158,8 +163,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 def load_config(path: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> TrainConfig:
     """Read a run from a YAML file, with ``overrides`` (flags) over it.
 
-    Besides the keys of :class:`TrainConfig` a file may hold ``where``: a list of rules ``{model: pattern, data: pattern, set:
-    {...}}``; a rule whose patterns (as in a shell; absent: any) fit the run's model and data sets its keys over the file's.
+    Besides the keys of :class:`TrainConfig` a file may hold ``where``: a list of rules ``{model: pattern,
+    data: pattern, set: {...}}``; a rule whose patterns (as in a shell; absent: any) fit the run's model and data sets
+    its keys over the file's.
     """
     overrides = dict(overrides or {})
     values = read_yaml(path) if path is not None else {}

@@ -74,7 +74,11 @@ def loader_options(config: TrainConfig, data: Data) -> dict[str, Any]:
 
 
 def train(
-    config: TrainConfig, data: Data, output: Path | None = None, resume: bool = False, progress: bool | pl.Callback = False
+    config: TrainConfig,
+    data: Data,
+    output: Path | None = None,
+    resume: bool = False,
+    progress: bool | pl.Callback = False,
 ) -> Outcome:
     """Train, with checkpoints and logs in ``output`` where it is given.
 
@@ -181,7 +185,7 @@ def _trainer(config: TrainConfig, callbacks: list[pl.Callback], output: Path | N
 
 @contextmanager
 def _interruptible(trainer: pl.Trainer) -> Iterator[None]:
-    """Turn Lightning's exit after Ctrl-C back into the KeyboardInterrupt that it was, and listen for the next one again."""
+    """Turn Lightning's exit after Ctrl-C back into the KeyboardInterrupt that it was, and hear the next one again."""
     before = signal.getsignal(signal.SIGINT)
     try:
         yield
@@ -231,7 +235,7 @@ def fit(
     overwrite: bool = False,
     progress: bool | pl.Callback = True,
 ) -> dict[str, Any]:
-    """Train by ``config`` and write ``model.safetensors``, ``metrics.json``, ``history.csv``, ``config.yaml`` and figures.
+    """Train by ``config``; write ``model.safetensors``, ``metrics.json``, ``history.csv``, ``config.yaml``, figures.
 
     Args:
         config: the run.
@@ -262,12 +266,14 @@ def fit(
             f"warning: the loss is not finite after epoch {len(outcome.history) - 1}; a lower lr may help",
             file=sys.stderr,
         )
+    options = loader_options(config, data)
+    images, _ = next(iter(BatchLoader(data.train, 512, **options)))
     predictions = {
-        name: predict(outcome.model, getattr(data, name), config.eval_batch_size, **loader_options(config, data))
+        name: predict(outcome.model, getattr(data, name), config.eval_batch_size, **options)
         for name in ("train", "validation", "test")
     }
     cost = {"wall_seconds": time.perf_counter() - clock[0], "cpu_seconds": _cpu_seconds() - clock[1]}
-    return write_report(folder, config, data, outcome.model, outcome.recorder, predictions, cost)
+    return write_report(folder, config, data, outcome.model, outcome.recorder, images, predictions, cost)
 
 
 def finished_run(folder: Path, config: TrainConfig, resume: bool, overwrite: bool) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Search the hyper-parameters of a model: ``python -m training.finetune_networks --model wavpool_paper --data cifar10``."""
+"""Search hyper-parameters: ``python -m training.finetune_networks --model wavpool_paper --data cifar10``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from training.config import TrainConfig
 
 _EPILOG = """examples:
   python -m training.finetune_networks --model wavpool_paper --data cifar10
-  python -m training.finetune_networks --model mlp_paper --data digits --epochs 5 --limit 500 200 200 --trials 12 --workers 2
+  python -m training.finetune_networks --model mlp_paper --data digits --epochs 5 --limit 500 200 200 --trials 12
   python -m training.train_model --config runs/search-wavpool_paper-cifar10/best.yaml
 
-The study is stored as it goes; the same command goes on with it after an interruption. Without --config the search space is
-that of training/configs/search for the model, the paper's for the paper's models."""
+The study is stored as it goes; the same command goes on with it after an interruption. Without --config the search
+space is that of training/configs/search for the model, the paper's for the paper's models."""
 _SEARCH_FLAGS = ("objective", "epoch", "trials", "startup_trials", "workers", "storage", "study")
 
 

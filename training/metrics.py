@@ -29,10 +29,10 @@ def classification_metrics(logits: Tensor, labels: Tensor) -> dict[str, Any]:
         labels: ``(N,)`` int64 class indices.
 
     Returns:
-        ``accuracy``, ``loss`` (mean cross entropy), ``f1_macro``, ``recall_macro``, ``precision_macro``, ``roc_auc`` (from
-        probabilities), ``roc_auc_one_hot`` (from one-hot predictions: the paper's number), each a float, and ``confusion``, a
-        nested list of counts, rows true, columns predicted. The two ROC-AUC are macro averages, one class against the rest,
-        over the classes that occur in ``labels``; nan where that is undefined.
+        ``accuracy``, ``loss`` (mean cross entropy), ``f1_macro``, ``recall_macro``, ``precision_macro``, ``roc_auc``
+        (from probabilities), ``roc_auc_one_hot`` (from one-hot predictions: the paper's number), each a float, and
+        ``confusion``, a nested list of counts, rows true, columns predicted. The two ROC-AUC are macro averages, one
+        class against the rest, over the classes that occur in ``labels``; nan where that is undefined.
     """
     num_classes = logits.shape[1]
     logits = logits.float()
@@ -53,7 +53,7 @@ def classification_metrics(logits: Tensor, labels: Tensor) -> dict[str, Any]:
 
 
 def roc_auc(scores: Tensor, labels: Tensor) -> Tensor:
-    """Macro one-against-rest ROC-AUC of ``scores`` ``(N, num_classes)`` in [0, 1], over the classes present in ``labels``."""
+    """Macro one-against-rest ROC-AUC of ``scores`` ``(N, num_classes)`` in [0, 1], over the classes in ``labels``."""
     num_classes = scores.shape[1]
     with warnings.catch_warnings():  # a class without positives is left out of the mean below, as it has no curve
         warnings.filterwarnings("ignore", message="No (positive|negative) samples in targets")

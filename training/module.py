@@ -22,8 +22,8 @@ Batch = tuple[Tensor, Tensor]
 class EpochBatches:
     """Batches of one pass, the same in a resumed run as in one that was never interrupted.
 
-    A training pass begins by seeding torch with the run's seed, the epoch and the process, which fixes dropout and mixing
-    without any generator state in the checkpoint.
+    A training pass begins by seeding torch with the run's seed, the epoch and the process, which fixes dropout and
+    mixing without any generator state in the checkpoint.
 
     Args:
         trainer: gives epoch, device and process, all known only once it runs.
@@ -56,7 +56,7 @@ class EpochBatches:
 
 
 class Classifier(pl.LightningModule):
-    """Trains ``model`` by the settings of ``config``; sums its training metrics on the device, without a log call a step."""
+    """Trains ``model`` by ``config``; sums its training metrics on the device, as a log call a step would be slow."""
 
     def __init__(self, model: nn.Module, config: TrainConfig, num_classes: int) -> None:
         super().__init__()

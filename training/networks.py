@@ -28,10 +28,9 @@ def check_names(config: TrainConfig) -> None:
         )
     if config.augment is not None and config.augment not in AUGMENTS:
         raise ConfigError(f"unknown augment '{config.augment}'; choose one of {', '.join(AUGMENTS)}, or none")
-    if config.optimizer not in timm.optim.list_optimizers():
-        raise ConfigError(
-            f"unknown optimizer '{config.optimizer}'{nearest(config.optimizer, timm.optim.list_optimizers())}"
-        )
+    optimizers = [str(name) for name in timm.optim.list_optimizers()]
+    if config.optimizer not in optimizers:
+        raise ConfigError(f"unknown optimizer '{config.optimizer}'{nearest(config.optimizer, optimizers)}")
 
 
 def build_model(config: TrainConfig, data: Data) -> nn.Module:
@@ -63,7 +62,7 @@ def example(data: Data) -> Tensor:
 
 
 def build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimiser of ``config`` over the parameters of ``model``, by timm; ``sgd`` is plain, ``nesterov`` is Nesterov's.
+    """The optimiser of ``config`` for ``model``, by timm; ``sgd`` is the plain one, ``nesterov`` is Nesterov's.
 
     Raises:
         ConfigError: where the optimiser does not take its arguments or its library is absent.
@@ -79,7 +78,7 @@ def build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimi
 
 
 def build_schedule(config: TrainConfig, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler | None:
-    """The learning rate schedule over ``steps`` optimiser steps, to be advanced after each; None where it is constant."""
+    """The learning rate schedule over ``steps`` optimiser steps, advanced after each; None where it is constant."""
     if config.schedule == "onecycle":
         return OneCycleLR(optimizer, max_lr=config.lr, total_steps=steps)
     warmup = round(steps * config.warmup_epochs / config.epochs)
@@ -95,7 +94,7 @@ def build_schedule(config: TrainConfig, optimizer: torch.optim.Optimizer, steps:
 
 @torch.inference_mode()
 def inference_ms(model: nn.Module, images: Tensor, timings: int = 50) -> float:
-    """Median milliseconds of ``timings`` forward passes of ``images`` (a batch on the model's device), after a warm-up."""
+    """Median milliseconds of ``timings`` forward passes of ``images``, a batch on the model's device, once warm."""
     seconds = []
     for _ in range(timings + 10):
         start = time.perf_counter()

@@ -25,7 +25,7 @@ from training.callbacks import Recorder
 from training.config import TrainConfig
 from training.files import write_csv, write_json, write_with
 from training.metrics import classification_metrics
-from training.networks import example, inference_ms
+from training.networks import inference_ms
 
 _PACKAGES = ("torch", "torchvision", "timm", "lightning", "torchmetrics", "numpy", "wavpool")
 
@@ -36,6 +36,7 @@ def write_report(
     data: Data,
     model: nn.Module,
     recorder: Recorder,
+    images: Tensor,
     predictions: Mapping[str, tuple[Tensor, Tensor]],
     cost: Mapping[str, float],
 ) -> dict[str, Any]:
@@ -47,13 +48,13 @@ def write_report(
         data: it was trained on.
         model: with the selected weights, in eval mode.
         recorder: its history and best epoch.
+        images: ``(N, C, H, W)`` training images as the model takes them, to find its live parameters with and to time.
         predictions: logits and labels of ``train``, ``validation`` and ``test``.
         cost: what the run took so far, for the provenance.
     """
     history = recorder.history
-    size = data.img_size if isinstance(data.img_size, tuple) else (data.img_size, data.img_size)
-    report = wavpool.inspect(model, (data.in_chans, *size))
     first = next(model.parameters())
+    report = wavpool.inspect(model, images.shape[1:], images)
     metrics: dict[str, Any] = {name: classification_metrics(*each) for name, each in predictions.items()}
     metrics |= {
         "best_epoch": recorder.best_epoch,
@@ -64,9 +65,10 @@ def write_report(
         "stopped_early": len(history) < config.epochs,
         "diverged": recorder.diverged,
         "train_seconds": sum(row["seconds"] for row in history),
-        "inference_ms": inference_ms(model, example(data).to(first.device, first.dtype)),
+        "inference_ms": inference_ms(model, images[:1].to(first.device, first.dtype)),
         "parameters": report.total,
         "live_parameters": report.live,
+        "unreachable_parameters": sum(part.unreachable for part in report.parts),
         "class_names": list(data.class_names),
         "provenance": provenance(config, cost),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -15,7 +16,7 @@ from optuna.storages import RDBStorage
 from optuna.study import MaxTrialsCallback, Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import Field, PositiveInt, model_validator
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 
 from generators import Data
 from training.config import CONFIGS, ConfigError, StrictModel, TrainConfig, nearest, read_yaml
@@ -56,12 +57,13 @@ class Parameter(StrictModel):
             return trial.suggest_categorical(name, list(self.choices))
         if isinstance(self.low, int) and isinstance(self.high, int):
             return trial.suggest_int(name, self.low, self.high, log=self.log)
-        assert self.low is not None and self.high is not None
+        assert self.low is not None
+        assert self.high is not None
         return trial.suggest_float(name, self.low, self.high, log=self.log)
 
 
 class SearchConfig(StrictModel):
-    """One search. ``train`` and ``final`` hold keys of TrainConfig; ``space`` names them, or ``model_kwargs.<argument>``."""
+    """One search; ``train``, ``final``, ``space`` have keys of TrainConfig, the last also ``model_kwargs.<name>``."""
 
     train: dict[str, Any] = Field({}, description="settings of every trial")
     final: dict[str, Any] = Field({}, description="settings of best.yaml in place of the trials' epochs and limit")
@@ -77,7 +79,7 @@ class SearchConfig(StrictModel):
     study: str | None = Field(None, description="name of the study; none: <model>-<data>")
 
     @property
-    def direction(self) -> str:
+    def direction(self) -> Literal["minimize", "maximize"]:
         """Optuna's word for whether more is better."""
         return "minimize" if self.objective.endswith("loss") else "maximize"
 
@@ -111,7 +113,7 @@ def _merged(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any
 
 
 def load_search(path: str | Path | None, search: Mapping[str, Any], training: Mapping[str, Any]) -> SearchConfig:
-    """Read a search from YAML, with flags over it; without a path the space that comes with the project for the model."""
+    """Read a search from YAML, with flags over it; without a path the model's space in ``training/configs/search``."""
     if path is None:
         model = str(training.get("model", TrainConfig.model_fields["model"].default))
         known = sorted((file.stem for file in (CONFIGS / "search").glob("*.yaml")), key=len, reverse=True)
@@ -166,19 +168,7 @@ def open_study(search: SearchConfig, worker: int) -> Study:
     """Create or load the study of ``search`` for one worker; a study of other settings is a ConfigError."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    assert search.storage is not None
-    try:
-        storage = RDBStorage(
-            search.storage,
-            engine_kwargs={"connect_args": {"timeout": 60}} if search.storage.startswith("sqlite") else None,
-            heartbeat_interval=_HEARTBEAT_S,
-            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=3),
-        )
-        study = optuna.create_study(
-            storage=storage, study_name=search.study, direction=search.direction, load_if_exists=True
-        )
-    except (SQLAlchemyError, ImportError, ValueError) as error:
-        raise ConfigError(f"cannot open the study in {search.storage}: {str(error).splitlines()[0]}") from error
+    study = _create(search)
     settings = search.model_dump(mode="json", include={"train", "space", "objective", "epoch"})
     for key, value in settings.items():
         if study.user_attrs.get(key, value) != value:
@@ -191,6 +181,25 @@ def open_study(search: SearchConfig, worker: int) -> Study:
     seed = search.trial_config({}).seed + worker * _SEED_STEP + len(study.trials)
     study.sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=search.startup_trials)
     return study
+
+
+def _create(search: SearchConfig, again: bool = True) -> Study:
+    assert search.storage is not None
+    try:
+        storage = RDBStorage(
+            search.storage,
+            engine_kwargs={"connect_args": {"timeout": 60}} if search.storage.startswith("sqlite") else None,
+            heartbeat_interval=_HEARTBEAT_S,
+            heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(max_retry=3),
+        )
+        return optuna.create_study(
+            storage=storage, study_name=search.study, direction=search.direction, load_if_exists=True
+        )
+    except (SQLAlchemyError, ImportError, ValueError) as error:
+        if again and isinstance(error, IntegrityError | OperationalError):  # another process is making the tables
+            time.sleep(1)
+            return _create(search, again=False)
+        raise ConfigError(f"cannot open the study in {search.storage}: {str(error).splitlines()[0]}") from error
 
 
 def _worker(search: SearchConfig, number: int, threads: int) -> None:
@@ -233,7 +242,7 @@ def describe(value: Any) -> str:
 
 
 def write_best(study: Study, search: SearchConfig, output: Path) -> Path:
-    """Write the best finished trial as ``best.yaml`` and all finished ones as ``trials.csv``; return the former's path."""
+    """Write the best finished trial as ``best.yaml`` and all of them as ``trials.csv``; return the former's path."""
     trials = _finished(study)
     rows = [{"trial": trial.number, search.objective: trial.value, **trial.params} for trial in trials]
     write_csv(output / "trials.csv", rows)

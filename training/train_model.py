@@ -1,10 +1,11 @@
-"""Train any timm model on any of the data sets: ``python -m training.train_model --model wavpool_small --data cifar10``."""
+"""Train any timm model: ``python -m training.train_model --model wavpool_small --data cifar10``."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from training.cli import Parser, add_fields, field_values, run_command
 from training.config import TrainConfig, load_config
@@ -14,12 +15,12 @@ _EPILOG = """examples:
   python -m training.train_model --config training/configs/paper.yaml --model wavpool_paper_mnist --data mnist
   torchrun --nproc-per-node 4 -m training.train_model --model wavpool_base --data cifar10 --devices 4 --strategy ddp
 
-The output folder receives model.safetensors, metrics.json, history.csv, config.yaml, history.png, confusion.png, roc.png,
-logs and last.ckpt, from which --resume goes on."""
+The output folder receives model.safetensors, metrics.json, history.csv, config.yaml, history.png, confusion.png,
+roc.png, logs and last.ckpt, from which --resume goes on."""
 
 
 def _parser() -> Parser:
-    parser = Parser("python -m training.train_model", description=__doc__.partition(":")[0] + ".", epilog=_EPILOG)
+    parser = Parser("python -m training.train_model", "Train any timm model on any of the data sets.", _EPILOG)
     parser.add_argument("--config", metavar="FILE", help="YAML file of settings; flags go over it")
     parser.add_argument(
         "--output", metavar="FOLDER", type=Path, help="folder of the run [runs/<model>-<data>-<seed>-<hash>]"
@@ -52,7 +53,7 @@ def _with_resume(arguments: Sequence[str]) -> list[str]:
     return [*kept, "--resume"]
 
 
-def _summary(metrics: dict[str, dict[str, float]], output: Path) -> str:
+def _summary(metrics: dict[str, Any], output: Path) -> str:
     lines = [f"{'':10}  accuracy  f1_macro   roc_auc      loss"]
     for split in ("train", "validation", "test"):
         values = [metrics[split][key] for key in ("accuracy", "f1_macro", "roc_auc", "loss")]

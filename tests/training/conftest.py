@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from training.config import TrainConfig
 
 ROOT = Path(__file__).parents[2]

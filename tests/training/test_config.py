@@ -4,19 +4,19 @@ from pathlib import Path
 
 import pytest
 import timm
+
+import wavpool  # noqa: F401
 from training import finetune_networks, train_model
 from training.cli import scalar
 from training.config import CONFIGS, ConfigError, TrainConfig, load_config
 from training.search import load_search
-
-import wavpool  # noqa: F401
 
 
 @pytest.mark.parametrize(
     ("flags", "told"),
     [
         (["--lrr", "3"], "did you mean '--lr'"),
-        (["--lr", "0"], "'lr': input should be greater than 0"),
+        (["--lr", "0"], "bad value '0' for 'lr': input should be greater than 0"),
         (["--lr", "fast"], "'lr': input should be a valid number"),
         (["--lr", "nan"], "'lr': input should be a finite number"),
         (["--epochs", "1.5"], "'epochs': input should be a valid integer"),
@@ -31,7 +31,7 @@ import wavpool  # noqa: F401
         (["--model-kwargs", "hidden"], "KEY=VALUE"),
         (["--model-kwargs", "hiden=3"], "unexpected keyword argument 'hiden'"),
         (["--optimizer-kwargs", "betta=3"], "optimizer 'sgd' cannot be built"),
-        (["--devices", "0"], "'devices"),
+        (["--devices", "0"], "'devices': input should be greater than 0, or input should be 'auto'"),
         (["--strategy", "teleport"], "devices cannot be set up"),
         (["--config", "absent.yaml"], "cannot read config absent.yaml"),
     ],
@@ -107,7 +107,7 @@ def test_every_search_space_is_valid(file: Path) -> None:
     [
         ("train: {model: mlp_paper}", "'space': field required"),
         ("space: {lr: {low: 1}}", "either low and high, or choices"),
-        ("space: {lr: {low: -1.0, high: 1.0}}", "'lr': input should be greater than 0"),
+        ("space: {lr: {low: -1.0, high: 1.0}}", "bad value -1.0 for 'lr': input should be greater than 0"),
         ("space: {rl: {low: 1.0, high: 2.0}}", "unknown key 'rl'"),
         ("space: {lr: {low: 1.0, high: 2.0}}\ntrain: {modl: x}", "did you mean 'model'"),
         ("space: {lr: {low: 1.0, high: 2.0}}\ntrain: {model: nonesuch}", "unknown model 'nonesuch'"),
@@ -134,7 +134,8 @@ def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("3", 3), ("1e-3", 1e-3), ("2.5", 2.5), ("true", True), ("relu", "relu"), ("[1, 2]", [1, 2]), ("[", "[")]
+    ("text", "value"),
+    [("3", 3), ("1e-3", 1e-3), ("2.5", 2.5), ("true", True), ("relu", "relu"), ("[1, 2]", [1, 2]), ("[", "[")],
 )
 def test_scalars_are_read_as_yaml(text: str, value: object) -> None:
     assert scalar(text) == value

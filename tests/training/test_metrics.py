@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import sklearn.metrics as reference
 import torch
+
 from training.config import TrainConfig
 from training.engine import load, predict, train
 from training.metrics import ClassificationMetrics, classification_metrics, roc_curves

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+
 from training.config import ConfigError
 from training.search import Parameter, SearchConfig, load_search, run_search
 
