@@ -58,7 +58,12 @@ class TrainConfig(StrictModel):
         None, description="at most so many training, validation and test images"
     )
     normalize: bool = Field(False, description="shift and scale each channel by the training images' mean and sd")
-    augment: str | None = Field(None, description="augmentation of training batches: crop or crop_flip")
+    augment: str | None = Field(
+        None, description="augmentation of training batches: crop, flip, crop_flip, crop_reflect, crop_flip_cutout, ..."
+    )
+    augment_pad: PositiveInt | None = Field(
+        None, description="pixels of padding before a random crop; none: an eighth of the shorter side"
+    )
     # model
     model: str = Field("wavpool_small", description="any timm model name")
     model_kwargs: dict[str, Any] = Field({}, description="arguments of the model")

@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import Tensor, nn
 
-from generators import BatchLoader, Data, Split, load_data
+from generators import Augment, BatchLoader, Data, Split, load_data
+from generators.augment import named_augment
 from training.callbacks import LAST, EpochBar, Recorder, TimedCheckpoint
 from training.config import PLACE_KEYS, ConfigError, TrainConfig, read_yaml
 from training.files import write_yaml
@@ -71,6 +72,13 @@ def loader_options(config: TrainConfig, data: Data) -> dict[str, Any]:
         return {}
     mean, std = data.train.mean_std()
     return {"mean": mean, "std": std}
+
+
+def _augment(config: TrainConfig, data: Data) -> Augment | None:
+    if config.augment is None:
+        return None
+    augment = named_augment(config.augment, data.img_size)
+    return augment if config.augment_pad is None or not augment.pad else replace(augment, pad=config.augment_pad)
 
 
 def train(
@@ -132,7 +140,7 @@ def _fit(trainer: pl.Trainer, module: Classifier, config: TrainConfig, data: Dat
             config.batch_size // processes,
             shuffle=config.shuffle,
             seed=config.seed,
-            augment=config.augment,
+            augment=_augment(config, data),
             device=device,
             num_replicas=processes,
             rank=trainer.global_rank,

@@ -95,7 +95,8 @@ def inspect(
     Args:
         model: any module that maps `(B, *input_size)` to one tensor.
         input_size: shape of one input, e.g. `(1, 32, 32)`.
-        images: `(N, *input_size)` to probe with; by default `probes` images of uniform noise in [0, 1].
+        images: `(N, *input_size)` to probe with; by default `probes` images of Gaussian noise, each of a contrast of its
+            own (log-normal), so that units with a large bias are probed too.
         probes, seed: number of noise images, and the seed of images and direction.
 
     >>> from wavpool.layers import WavPool
@@ -106,7 +107,8 @@ def inspect(
     parameter = next(model.parameters())
     generator = torch.Generator().manual_seed(seed)
     if images is None:
-        images = torch.rand(probes, *input_size, generator=generator)
+        contrast = torch.randn(probes, *[1] * len(input_size), generator=generator).mul(1.5).exp()
+        images = torch.randn(probes, *input_size, generator=generator) * contrast
     images = images.to(parameter)
     zero = _zero_gradients(_training_without_dropout(model), images, generator)
     unreachable = {name: mask for name, mask in _unreachable(model).items() if mask.any()}
