@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import timm
@@ -55,7 +55,7 @@ def matched_widths(config: TrainConfig, argument: str, ratios: Sequence[float], 
     return list(_matched(config.model_copy(update={"seed": 0}).model_dump_json(), argument, tuple(ratios), budget))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _matched(content: str, argument: str, ratios: tuple[float, ...], budget: int) -> tuple[int, ...]:
     config = TrainConfig.model_validate_json(content)
     steps = 16  # of a scale of 1: each width is rounded by itself, so the count grows in small steps
@@ -64,7 +64,9 @@ def _matched(content: str, argument: str, ratios: tuple[float, ...], budget: int
         return tuple(max(1, round(scale / steps * ratio)) for ratio in ratios)
 
     def count(scale: int) -> int:
-        return count_parameters(config.model_copy(update={"model_kwargs": config.model_kwargs | {argument: widths(scale)}}))
+        return count_parameters(
+            config.model_copy(update={"model_kwargs": config.model_kwargs | {argument: widths(scale)}})
+        )
 
     above = bisect_left(range(1, 2**14 * steps), budget, key=count) + 1
     best = min((scale for scale in (above - 1, above) if scale), key=lambda scale: abs(count(scale) - budget))

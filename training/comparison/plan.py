@@ -41,6 +41,9 @@ class Experiment(StrictModel):
     set: dict[str, Any] = Field({}, description="training settings over those of the config")
     data: tuple[str, ...] = Field(min_length=1, description="data sets")
     seeds: tuple[int, ...] = Field(min_length=1, description="one trial a seed")
+    threads: int | None = Field(
+        None, description="torch threads of a run; none: as torch has it, shared out among the workers"
+    )
     published: bool = Field(False, description="whether the stored values of the paper stand beside the results")
     search: bool = Field(False, description="whether the settings of each model are searched before it is trained")
     models: dict[str, Entry] = Field(min_length=1, description="models by key")
@@ -112,7 +115,9 @@ def load_experiment(preset: str) -> Experiment:
     """
     path = Path(preset) if preset.endswith((".yaml", ".yml")) else EXPERIMENTS / f"{preset}.yaml"
     if path.parent == EXPERIMENTS and preset not in presets():
-        raise ConfigError(f"unknown preset '{preset}'{nearest(preset, presets())}; choose one of {', '.join(presets())}")
+        raise ConfigError(
+            f"unknown preset '{preset}'{nearest(preset, presets())}; choose one of {', '.join(presets())}"
+        )
     values = read_yaml(path)
     models = values.get("models")
     if isinstance(models, dict):
@@ -120,7 +125,9 @@ def load_experiment(preset: str) -> Experiment:
     experiment = Experiment.checked(values)
     for key, entry in experiment.models.items():
         if entry.match and (entry.match.parameters_of not in experiment.models or entry.match.parameters_of == key):
-            raise ConfigError(f"model '{key}' in {path} is matched to '{entry.match.parameters_of}', which is not there")
+            raise ConfigError(
+                f"model '{key}' in {path} is matched to '{entry.match.parameters_of}', which is not there"
+            )
     return experiment
 
 

@@ -66,4 +66,6 @@ class Progress:
 
 def clock(seconds: float) -> str:
     """``m:ss`` or ``h:mm:ss``."""
-    return tqdm.format_interval(seconds).lstrip("0") if seconds >= 600 else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    return (
+        tqdm.format_interval(seconds).lstrip("0") if seconds >= 600 else f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    )

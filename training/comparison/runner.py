@@ -16,6 +16,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
+from training.comparison.budget import count_parameters
 from training.comparison.plan import Plan, Run, same_run
 from training.comparison.progress import Progress
 from training.config import ConfigError
@@ -40,14 +41,15 @@ class _EpochReports(pl.Callback):
 
 
 def stored_metrics(run: Run, output: Path) -> dict[str, Any] | None:
-    """The metrics of a finished run, or None. Metrics of another config in its folder do not count."""
+    """The metrics of a finished run, or None. Those of another config, or of a model whose size has changed, do not count."""
     try:
         metrics: dict[str, Any] = json.loads((output / run.name / "metrics.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{output / run.name / 'metrics.json'} cannot be read ({error}); remove its folder") from None
-    return metrics if same_run(run.config, metrics["provenance"]["config"]) else None
+    same = same_run(run.config, metrics["provenance"]["config"])
+    return metrics if same and metrics["parameters"] == count_parameters(run.config) else None
 
 
 def execute(plan: Plan, output: Path, workers: int, threads: int) -> None:
@@ -91,12 +93,11 @@ def _compute(index: int, run: Run, output: Path, report: Report) -> dict[str, An
     folder = output / run.name
     for leftover in folder.glob(".*-????????.*"):  # what a killed process was writing
         leftover.unlink()
-    return fit(run.config, folder, resume=True, progress=_EpochReports(index, report))
+    outdated = (folder / "metrics.json").exists()  # or the run would not be pending
+    return fit(run.config, folder, resume=not outdated, overwrite=outdated, progress=_EpochReports(index, report))
 
 
-def _in_processes(
-    plan: Plan, pending: list[int], output: Path, workers: int, threads: int, progress: Progress
-) -> None:
+def _in_processes(plan: Plan, pending: list[int], output: Path, workers: int, threads: int, progress: Progress) -> None:
     context = multiprocessing.get_context("spawn")
     reports = context.SimpleQueue()
     listener = threading.Thread(target=lambda: [progress.epoch(*each) for each in iter(reports.get, None)], daemon=True)
@@ -142,5 +143,7 @@ def _alone_in(output: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise ConfigError(f"another run_experiments.py is at work in {output}; wait for it or give another --output") from None
+            raise ConfigError(
+                f"another run_experiments.py is at work in {output}; wait for it or give another --output"
+            ) from None
         yield

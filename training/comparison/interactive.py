@@ -1,0 +1,168 @@
+"""The figures of a comparison for the report, by Plotly: the same curves and bars, with values under the pointer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from training.comparison.figures import HISTORIES, labels, model_colors
+from training.comparison.results import Results, curves
+from training.comparison.table import NAMES
+
+_FONT = {
+    "family": "Inter, Segoe UI, Helvetica Neue, Liberation Sans, Arial, sans-serif",
+    "size": 13,
+    "color": "#1b1f24",
+}
+_DEAD = "#c3c9d1"
+_GRID = "#e8ebef"
+
+
+def figures(results: Results) -> dict[str, go.Figure]:
+    """All figures by the name of their PNG."""
+    return {"accuracy": accuracies(results), "histories": histories(results), "costs": costs(results)}
+
+
+def histories(results: Results) -> go.Figure:
+    """A panel a data set and metric: mean over the seeds, and a band of one standard deviation to both sides."""
+    data_sets, columns = results.plan.data, list(HISTORIES)
+    figure = _grid(results, len(columns), [NAMES.get(data, data) for data in data_sets], 300, 40)
+    for row, data in enumerate(data_sets, start=1):
+        for column, (measure, name) in enumerate(HISTORIES.items(), start=1):
+            at = {"row": row, "col": column}
+            for key, color in model_colors(results).items():
+                curve = curves(results, data, key, measure)
+                low, high = curve["mean"] - curve["std"], curve["mean"] + curve["std"]
+                shared = {"x": curve.index, "legendgroup": key, "mode": "lines"}
+                edge = {"line_width": 0, "hoverinfo": "skip", "showlegend": False}
+                figure.add_scatter(y=high, **shared, **edge, **at)
+                figure.add_scatter(y=low, fill="tonexty", fillcolor=_faint(color), **shared, **edge, **at)
+                figure.add_scatter(
+                    y=curve["mean"], name=labels(results)[key], line={"color": color, "width": 2},
+                    showlegend=row == column == 1, customdata=curve["std"],
+                    hovertemplate="%{y:.4f} ± %{customdata:.4f}", **shared, **at,
+                )  # fmt: skip
+            figure.update_yaxes(title_text=name, title_standoff=6, **at)
+            figure.update_xaxes(title_text="epoch" if row == len(data_sets) else None, **at)
+    figure.update_layout(hovermode="x unified")
+    return figure
+
+
+def costs(results: Results) -> go.Figure:
+    """Bars a data set: parameters (live, dead), training time, inference time."""
+    data_sets, summary = results.plan.data, results.summary
+    figure = _grid(
+        results, 3, [NAMES.get(data, data) for data in data_sets], 60 + 34 * len(results.plan.keys), 70, True
+    )
+    for row, data in enumerate(data_sets, start=1):
+        part = summary.loc[[data]]
+        names = [model for _, _, model in part.index]
+        colors = [model_colors(results)[key] for _, key, _ in part.index]
+        live, total = part[("live_parameters", "mean")], part[("parameters", "mean")]
+        bar = {"y": names, "orientation": "h", "showlegend": False, "cliponaxis": False}
+        figure.add_bar(x=live, marker_color=colors, name="live", hovertemplate="%{x:,} live", **bar, row=row, col=1)
+        words = [f"{whole:,.0f}" if whole == alive else f"{whole:,.0f}, {alive / whole:.0%} live"
+                 for whole, alive in zip(total, live, strict=True)]  # fmt: skip
+        figure.add_bar(
+            x=total - live, marker={"color": _DEAD, "pattern": {"shape": "/", "fgcolor": "white"}}, name="dead", text=words,
+            textposition="outside", hovertemplate="%{x:,} dead", **bar, row=row, col=1,
+        )  # fmt: skip
+        figure.update_xaxes(range=[0, 1.55 * total.max()], row=row, col=1)
+        for column, (measure, form) in enumerate((("train_seconds", ",.1f"), ("inference_ms", ".3f")), start=2):
+            mean, deviation = part[(measure, "mean")], part[(measure, "std")].fillna(0)
+            figure.add_bar(
+                x=mean, marker_color=colors, error_x={"array": deviation, "color": "#5b6470", "thickness": 1.2, "width": 0},
+                hovertemplate=f"%{{x:{form}}}<extra></extra>", **bar, row=row, col=column,
+            )  # fmt: skip
+            figure.add_scatter(
+                x=mean + deviation, y=names, mode="text", text=[f" {value:{form}}" for value in mean], hoverinfo="skip",
+                textposition="middle right", showlegend=False, cliponaxis=False, row=row, col=column,
+            )  # fmt: skip
+            figure.update_xaxes(range=[0, 1.22 * (mean + deviation).max()], row=row, col=column)
+    for column, name in enumerate(
+        ("parameters (hatched: dead)", "training time, s", "inference, one image, ms"), start=1
+    ):
+        figure.update_xaxes(title_text=name, row=len(data_sets), col=column)
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    figure.update_xaxes(showgrid=True, nticks=5)
+    figure.update_layout(barmode="stack", bargap=0.35, margin_t=36)
+    return figure
+
+
+def accuracies(results: Results) -> go.Figure:
+    """Validation (ring) and test (dot) accuracy of every run."""
+    data_sets, names = results.plan.data, labels(results)
+    titles = [NAMES.get(data, data) for data in data_sets]
+    figure = make_subplots(1, len(data_sets), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.04)
+    for column, data in enumerate(data_sets, start=1):
+        for position, (key, color) in enumerate(model_colors(results).items()):
+            rows = results.runs.query("data == @data and key == @key")
+            for measure, shift, fill, word in (
+                ("validation_accuracy", -0.17, "white", "validation"), ("test_accuracy", 0.17, color, "test"),
+            ):  # fmt: skip
+                figure.add_scatter(
+                    x=rows[measure], y=[position + shift] * len(rows), mode="markers", showlegend=False,
+                    marker={"size": 9, "color": fill, "line": {"color": color, "width": 2}}, customdata=rows["seed"],
+                    hovertemplate=f"{names[key]}, {word}<br>seed %{{customdata}}: %{{x:.4f}}<extra></extra>", row=1, col=column,
+                )  # fmt: skip
+                figure.add_scatter(
+                    x=[rows[measure].mean()] * 2, y=[position + shift - 0.15, position + shift + 0.15], mode="lines",
+                    line={"color": color, "width": 3}, showlegend=False, hoverinfo="skip", row=1, col=column,
+                )  # fmt: skip
+        figure.update_xaxes(title_text="accuracy", showgrid=True, nticks=6, tickformat=".2~f", row=1, col=column)
+    ticks = {"tickvals": list(range(len(names))), "ticktext": list(names.values())}
+    figure.update_yaxes(range=[len(names) - 0.5, -0.5], showgrid=False, **ticks)
+    return _styled(figure, 120 + 52 * len(names), False)
+
+
+def _grid(
+    results: Results, columns: int, titles: Sequence[str], height: int, gap: int, shared: bool = False
+) -> go.Figure:
+    """Panels for every data set and ``columns`` measures; the data set's name stands above its first panel."""
+    rows = len(results.plan.data)
+    whole = rows * height + (rows - 1) * gap + 110
+    spacing = gap / (whole - 110) if rows > 1 else 0
+    heads = [title if column == 0 else "" for title in titles for column in range(columns)]
+    figure = make_subplots(
+        rows,
+        columns,
+        shared_yaxes=shared,
+        horizontal_spacing=0.03 if shared else 0.07,
+        vertical_spacing=spacing,
+        subplot_titles=heads,
+    )
+    return _styled(figure, whole, not shared)
+
+
+def _styled(figure: go.Figure, height: int, legend: bool) -> go.Figure:
+    for title in figure.layout.annotations:
+        title.update(font={"size": 14, "weight": 700}, xanchor="left", x=_left(figure, title), yshift=4)
+    figure.update_layout(
+        template="plotly_white", font=_FONT, height=height, margin={"l": 10, "r": 16, "t": 70 if legend else 40, "b": 40},
+        legend={"orientation": "h", "y": 1, "yref": "container", "yanchor": "top", "x": 0}, showlegend=legend,
+        hoverlabel={"font": _FONT},
+    )  # fmt: skip
+    figure.update_xaxes(
+        showgrid=False,
+        gridcolor=_GRID,
+        zeroline=False,
+        linecolor="#9aa2ad",
+        showline=True,
+        automargin=True,
+        title_font_size=13,
+    )
+    figure.update_yaxes(gridcolor=_GRID, zeroline=False, automargin=True, title_font_size=13, ticklabelstandoff=4)
+    return figure
+
+
+def _left(figure: go.Figure, title: go.layout.Annotation) -> float:
+    """The left end of the panel below a title that stands over its middle."""
+    domains = [axis.domain for axis in figure.select_xaxes()]
+    return float(min(domains, key=lambda domain: abs((domain[0] + domain[1]) / 2 - title.x))[0])
+
+
+def _faint(color: str) -> str:
+    red, green, blue = (int(color[start : start + 2], 16) for start in (1, 3, 5))
+    return f"rgba({red}, {green}, {blue}, 0.16)"
