@@ -95,8 +95,8 @@ def inspect(
     Args:
         model: any module that maps `(B, *input_size)` to one tensor.
         input_size: shape of one input, e.g. `(1, 32, 32)`.
-        images: `(N, *input_size)` to probe with; by default `probes` images of Gaussian noise, each of a contrast of its
-            own (log-normal), so that units with a large bias are probed too.
+        images: `(N, *input_size)` to probe with; by default `probes` images of Gaussian noise, each of a
+            contrast of its own (log-normal), so that units with a large bias are probed too.
         probes, seed: number of noise images, and the seed of images and direction.
 
     >>> from wavpool.layers import WavPool

@@ -26,7 +26,8 @@ class VanillaMLP(ChainModel):
     Args:
         img_size, in_chans, num_classes, global_pool, drop_rate: as in timm; dropout follows every hidden layer.
         hidden: width of each hidden layer.
-        act_layer: activation class after each hidden layer; `nn.Identity` is the paper's.
+        norm: BatchNorm after each dense layer; the paper has none.
+        act_layer: activation class after that; `nn.Identity` is the paper's.
 
     Shape:
         `(B, in_chans, H, W)` to `(B, num_classes)`. Every stage is a tap, a 1 x 1 map.
@@ -40,6 +41,7 @@ class VanillaMLP(ChainModel):
         global_pool: str = "avg",
         drop_rate: float = 0.0,
         hidden: Sequence[int] = (256, 128, 64),
+        norm: bool = True,
         act_layer: type[nn.Module] = nn.ReLU,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -53,7 +55,8 @@ class VanillaMLP(ChainModel):
                 dense = ImageLinear(in_chans, size, width, bands=1, device=device, dtype=dtype)
             else:
                 dense = nn.Conv2d(hidden[index - 2], width, 1, device=device, dtype=dtype)
-            parts = {"fc": dense, "act": act_layer(), "drop": nn.Dropout(drop_rate)}
+            parts = {"fc": dense, "bn": nn.BatchNorm2d(width, device=device, dtype=dtype)} if norm else {"fc": dense}
+            parts |= {"act": act_layer(), "drop": nn.Dropout(drop_rate)}
             stages += [(f"{name}{index}", module, width, max(size)) for name, module in parts.items()]
         self._set_stages(stages)
         self._set_head(global_pool, device, dtype)
@@ -76,13 +79,13 @@ def _create(variant: str, pretrained: bool, **kwargs: Any) -> VanillaMLP:
 
 @register_model
 def vanilla_mlp(pretrained: bool = False, **kwargs: Any) -> VanillaMLP:
-    """Dense layers with ReLU; `hidden` is a list of widths."""
+    """Dense layers, each with BatchNorm and ReLU; `hidden` is a list of widths."""
     return _create("vanilla_mlp", pretrained, **kwargs)
 
 
 def _paper(variant: str, pretrained: bool, hidden: float, **kwargs: Any) -> VanillaMLP:
     """One hidden layer, no activation; a float width is truncated, as the original does."""
-    return _create(variant, pretrained, **{"hidden": (int(hidden),), "act_layer": nn.Identity, **kwargs})
+    return _create(variant, pretrained, **{"hidden": (int(hidden),), "norm": False, "act_layer": nn.Identity, **kwargs})
 
 
 @register_model
