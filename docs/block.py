@@ -67,10 +67,10 @@ def main() -> None:
         _arrow(axes, (2.4, y), (2.78, y))
         for unit in range(count):
             axes.add_patch(Rectangle((2.82 + unit * 0.045, y - height / 2), 0.034, height, fc=UNITS, alpha=0.85))
-        _arrow(axes, (3.4, y), (3.66, y))
-        for unit in range(count // 4):
-            axes.add_patch(Rectangle((3.7 + unit * 0.045, y - height / 2), 0.034, height, fc=BAND))
-        axes.plot([3.86, 4.42], [y, 0.5], color="#c5ccd3", lw=0.7, zorder=1)
+        _arrow(axes, (3.38, y), (3.57, y))
+        for unit in range(count // 2):
+            axes.add_patch(Rectangle((3.6 + unit * 0.045, y - height / 2), 0.034, height, fc=BAND))
+        axes.plot([3.9, 4.42], [y, 0.5], color="#c5ccd3", lw=0.7, zorder=1)
     for unit in range(8):
         axes.add_patch(Rectangle((4.42, 0.27 + unit * 0.058), 0.06, 0.046, fc=HIDDEN))
     _arrow(axes, (4.52, 0.5), (4.78, 0.5))
@@ -79,7 +79,7 @@ def main() -> None:
     _title(axes, 0.5, "image", "any size, any channels")
     _title(axes, 1.85, "Haar pyramid", "fixed, orthonormal,\nall levels in one pass")
     _title(axes, 3.08, "MicroWav", "one dense layer\na band")
-    _title(axes, 3.78, "WavPool", "maxout over\nhidden units")
+    _title(axes, 3.74, "WavPool", "maxout over\npairs of units")
     _title(axes, 4.45, "head", "one hidden\nlayer")
     target = Path(__file__).parent / "block.png"
     figure.savefig(target, facecolor="white")

@@ -2,9 +2,9 @@
 
 Paper: "WavPool: A New Block for Deep Neural Networks", McDermott, Voetberg, Nord, arXiv 2306.08734.
 
-`wavpool_tiny`, `wavpool_small`, `wavpool_base`: every band of the Haar levels down to 4 x 4, that approximation
-included, goes through its own dense layer; maxout over four units pools the responses; one hidden layer and a
-classifier follow.
+`wavpool_tiny`, `wavpool_small`, `wavpool_base`: every band of the Haar levels down to 4 x 4 or an odd side, the
+coarsest approximation included, goes through its own dense layer; maxout over pairs of units pools the responses; one
+hidden layer and a classifier follow.
 
 `wavpool_paper*`, `wavmlp_paper*`: the original 0.1.x networks with their tuned settings, dead parameters included
 (`wavpool.inspect` lists them).
@@ -35,7 +35,9 @@ class WavPoolNet(ZooModel):
         finest_hidden: units a band of the finest level, which holds three quarters of all coefficients; by
             default as the others.
         levels: decomposition levels, 1 = finest; all by default.
-        min_band: without `levels`, leave out those with bands smaller than this on a side.
+        min_band: without `levels`, stop before bands smaller than this on a side, and before a level that would halve
+            an odd side: repeating the last sample makes some of its coefficients zero for every image, and their
+            weights dead. The finest level is always used.
         approximation: units for the coarsest approximation, 0 for none.
         kernel_size, pool_mode, ceil_mode: see `wavpool.layers.WavPool`.
         neck: width of the hidden layer after pooling (dense, BatchNorm, ReLU), 0 for none.
@@ -56,7 +58,7 @@ class WavPoolNet(ZooModel):
         hidden_scaling: bool = False,
         finest_hidden: int | None = None,
         levels: Sequence[int] | None = None,
-        min_band: int = 1,
+        min_band: int | None = None,
         approximation: int = 0,
         kernel_size: int | Sequence[int] = (2, 1, 1),
         pool_mode: str = "max",
@@ -68,8 +70,8 @@ class WavPoolNet(ZooModel):
         super().__init__(num_classes, in_chans, drop_rate)
         size = image_size(img_size)
         if levels is None:
-            bands = level_sizes(size, dwt_max_level(size))[1:]
-            levels = range(1, max(1, sum(min(band) >= min_band for band in bands)) + 1)
+            deepest = dwt_max_level(size)
+            levels = range(1, 1 + (deepest if min_band is None else _live_levels(size, deepest, min_band)))
         if finest_hidden is not None and isinstance(hidden, int):
             hidden = [hidden] * (len(levels) - 1) + [finest_hidden]
         self.block = WavPool(
@@ -131,6 +133,16 @@ class WavPoolNet(ZooModel):
             self.block.keep_responses(count)
 
 
+def _live_levels(size: tuple[int, int], deepest: int, min_band: int) -> int:
+    """Number of levels before a band smaller than `min_band` or an odd side to halve; at least 1."""
+    count = 1
+    for height, width in level_sizes(size, deepest)[1:-1]:
+        if height % 2 or width % 2 or min(height, width) // 2 < min_band:
+            break
+        count += 1
+    return count
+
+
 _LEVELS = tuple(f"block.levels.{index}" for index in range(5))
 _OURS = image_cfg(
     (*_LEVELS[:3], "block.approximation"), min_input_size=(3, 2, 2), origin_url="", paper_ids="arXiv:2306.08734"
@@ -158,27 +170,27 @@ def _create(variant: str, pretrained: bool, **kwargs: Any) -> WavPoolNet:
 
 
 def _ours(variant: str, pretrained: bool, **kwargs: Any) -> WavPoolNet:
-    return _create(variant, pretrained, **{"min_band": 4, "kernel_size": (4, 1, 1), **kwargs})
+    return _create(variant, pretrained, **{"min_band": 4, **kwargs})
 
 
 @register_model
 def wavpool_tiny(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
     """Smallest of ours."""
-    sizes = {"hidden": 64, "finest_hidden": 32, "approximation": 64, "neck": 32}
+    sizes = {"hidden": 64, "finest_hidden": 32, "approximation": 64, "neck": 48}
     return _ours("wavpool_tiny", pretrained, **{**sizes, **kwargs})
 
 
 @register_model
 def wavpool_small(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
     """Within the paper's parameter count on its gray images of ten classes."""
-    sizes = {"hidden": 192, "finest_hidden": 96, "approximation": 192, "neck": 64}
+    sizes = {"hidden": 128, "finest_hidden": 64, "approximation": 128, "neck": 64}
     return _ours("wavpool_small", pretrained, **{**sizes, **kwargs})
 
 
 @register_model
 def wavpool_base(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
     """About a million parameters on colour images of ten classes."""
-    sizes = {"hidden": 512, "finest_hidden": 256, "approximation": 512, "neck": 128}
+    sizes = {"hidden": 384, "finest_hidden": 192, "approximation": 384, "neck": 256}
     return _ours("wavpool_base", pretrained, **{**sizes, **kwargs})
 
 
