@@ -67,6 +67,7 @@ class TrainConfig(StrictModel):
     # model
     model: str = Field("wavpool_small", description="any timm model name")
     model_kwargs: dict[str, Any] = Field({}, description="arguments of the model")
+    channels_last: bool = Field(False, description="store weights in channels-last order, for faster convolutions")
     compile: bool = Field(False, description="compile the model with torch.compile")
     # optimisation
     epochs: PositiveInt = Field(20, description="passes over the training images")

@@ -53,6 +53,8 @@ def build_model(config: TrainConfig, data: Data) -> nn.Module:
         raise ConfigError(f"model '{config.model}' does not work with {data.name} images: {reason}") from error
     if shape != (1, data.num_classes):
         raise ConfigError(f"model '{config.model}' gives outputs of shape {tuple(shape)}, not (1, {data.num_classes})")
+    if config.channels_last:  # the images need no conversion: a convolution takes the order of its weights
+        model = model.to(memory_format=torch.channels_last)
     return model.train()
 
 

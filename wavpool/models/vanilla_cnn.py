@@ -76,7 +76,7 @@ class VanillaCNN(ChainModel):
         num_classes: int = 1000,
         global_pool: str = "avg",
         drop_rate: float = 0.0,
-        channels: Sequence[int] = (24, 48, 96, 128),
+        channels: Sequence[int] = (20, 40, 80, 160),
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
