@@ -1,4 +1,4 @@
-"""Train and compare models on data sets, and write a table, figures and a report: ``python run_experiments.py --help``."""
+"""Train and compare models on data sets; write a table, figures and a report: ``python run_experiments.py --help``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training.cli import Parser, run_command
 from training.comparison.plan import Choice, load_experiment, presets
 
 _EPILOG = """presets:
-  digits   WavPool of the paper and ours, MLP and CNN on scikit-learn's 8x8 digits: no download, about a minute (the default)
+  digits   WavPool of the paper and ours, MLP and CNN on scikit-learn's 8x8 digits: no download, a minute (the default)
   paper    the paper's protocol with its tuned settings, beside its stored values
   search   search the settings as the paper did, then train with those found
   modern   the paper's images, one modern recipe and one parameter budget for all models
@@ -21,11 +21,11 @@ examples:
   python run_experiments.py
   python run_experiments.py --preset paper --data mnist cifar10
   python run_experiments.py --preset modern --models wavpool_small cnn --seeds 0 1 --dry-run
-  python run_experiments.py --preset search --data digits --trials 6 --search-epochs 5
+  python run_experiments.py --preset search --data digits --trials 6 --search-epochs 5 --search-limit 1000 200 200
 
-The output folder receives results.md, results.csv, runs.csv, figures as PNG, report.html, and a folder a run. The same command
-goes on after any interruption and repeats no finished run. Files of data are looked for in --data-dir, in the folders of
-$WAVPOOL_DATA and in a cache, else downloaded."""
+The output folder receives results.md, results.csv, runs.csv, figures as PNG, report.html, and a folder a run. The same
+command goes on after any interruption and repeats no finished run. Files of data are looked for in --data-dir, in the
+folders of $WAVPOOL_DATA and in a cache, else downloaded."""
 
 
 def parser() -> Parser:
@@ -45,8 +45,8 @@ def parser() -> Parser:
     made.add_argument("--data-dir", metavar="FOLDER", help="folder of the data files")
     made.add_argument("--download", action=BooleanOptionalAction, help="download files that no folder has [yes]")
     made.add_argument("--accelerator", metavar="KIND", help="auto, cpu or gpu [auto]")
-    made.add_argument("--workers", type=int, default=1, metavar="N", help="runs at a time, each in a process; they share the "
-                      "machine, so compare times of --workers 1 only [1]")  # fmt: skip
+    made.add_argument("--workers", type=int, default=1, metavar="N", help="runs at a time, each in a process; they "
+                      "share the machine, so compare times of --workers 1 only [1]")  # fmt: skip
     made.add_argument(
         "--threads",
         type=int,

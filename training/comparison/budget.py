@@ -43,7 +43,7 @@ def count_parameters(config: TrainConfig) -> int:
 
 
 def matched_widths(config: TrainConfig, argument: str, ratios: Sequence[float], other: TrainConfig) -> list[int]:
-    """Widths in the given proportions with which ``config`` has the parameter count of ``other``, as nearly as whole ones can.
+    """Widths in the given proportions with which ``config`` has, as nearly as can be, the parameter count of ``other``.
 
     Args:
         config: the run whose ``model_kwargs[argument]`` is wanted.

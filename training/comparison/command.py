@@ -87,7 +87,7 @@ def report(plan: Plan, output: Path) -> None:
     results = collect(plan, output)
     head = f"# {plan.experiment.title}\n\n{plan.experiment.about}\n\nMean ± standard deviation over {_seeds(plan)}."
     print(f"\n{main_table(results).text()}")
-    if plan.experiment.published and (table := published_table(results)) is not None:
+    if (table := published_table(results)) is not None:
         print(f"\nBeside the published validation accuracies:\n\n{table.text()}")
     files = [*write_tables(results, output, head), *write_figures(results, output)]
     page = write_page(results, output)

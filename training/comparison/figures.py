@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from math import isnan
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from training.comparison.results import Results, curves
+from training.comparison.results import Group, Results, curves
 from training.comparison.table import NAMES
 from training.plots import COLORS, save
 
@@ -19,6 +20,14 @@ HISTORIES = {
     "validation_loss": "validation loss",
 }
 """Columns of the history, with their names."""
+
+COSTS = {
+    "parameters": "parameters (hatched: dead)",
+    "train_seconds": "training time, s",
+    "inference_ms": "inference, one image, ms",
+}
+"""Measures of cost, with their names and units."""
+FORMS = {"train_seconds": ",.1f", "inference_ms": ".2f"}
 
 _DEAD = "#b8bec6"
 _GRAY = "#5b6470"
@@ -37,9 +46,10 @@ def model_colors(results: Results) -> dict[str, str]:
     return {key: COLORS[index % len(COLORS)] for index, key in enumerate(results.plan.keys)}
 
 
-def labels(results: Results) -> dict[str, str]:
-    """The models' names by key."""
-    return {run.key: run.label for run in results.plan.runs}
+def live_words(group: Group) -> str:
+    """What stands at the end of a bar of parameters."""
+    total, live = group.mean["parameters"], group.mean["live_parameters"]
+    return f"{total:,.0f}" if live == total else f"{total:,.0f}, {live / total:.0%} live"
 
 
 def histories(results: Results) -> Figure:
@@ -63,7 +73,7 @@ def _history_panel(axes: Axes, results: Results, data: str, column: str) -> None
     lows, highs = [], []
     for key, color in model_colors(results).items():
         curve = curves(results, data, key, column)
-        axes.plot(curve.index, curve["mean"], color=color, linewidth=1.7, label=labels(results)[key])
+        axes.plot(curve.index, curve["mean"], color=color, linewidth=1.7, label=results.plan.labels[key])
         axes.fill_between(
             curve.index, curve["mean"] - curve["std"], curve["mean"] + curve["std"], color=color, alpha=0.18, lw=0
         )
@@ -78,42 +88,45 @@ def _history_panel(axes: Axes, results: Results, data: str, column: str) -> None
 
 
 def costs(results: Results) -> Figure:
-    """A row a data set: parameters (live and dead stacked), training time, single-image inference time, with error bars."""
+    """A row a data set: parameters (live and dead stacked), training time, inference time; error bars of one sd."""
     data_sets = results.plan.data
     count = len(results.plan.keys)
     figure = Figure(figsize=(12, 0.6 + (0.75 + 0.42 * count) * len(data_sets)), layout="constrained")
-    grid = figure.subplots(len(data_sets), 3, squeeze=False, sharey="row")
-    summary = results.summary
+    grid = figure.subplots(len(data_sets), len(COSTS), squeeze=False, sharey="row")
     for row, data in zip(grid, data_sets, strict=True):
-        rows = summary.loc[[data]]
-        names = [model for _, _, model in rows.index]
-        colors = [model_colors(results)[key] for _, key, _ in rows.index]
-        live = rows[("live_parameters", "mean")].to_numpy()
-        total = rows[("parameters", "mean")].to_numpy()
-        row[0].barh(names, live, color=colors, height=0.62)
-        row[0].barh(names, total - live, left=live, color=_DEAD, height=0.62, hatch="////", edgecolor="white", lw=0)
-        ends = [f"{t:,.0f}" if t == n else f"{t:,.0f}, {n / t:.0%} live" for t, n in zip(total, live, strict=True)]
-        _ends(row[0], total, ends)
-        _time_bars(row[1], names, rows["train_seconds"], colors, lambda value: f"{value:,.1f}")
-        _time_bars(row[2], names, rows["inference_ms"], colors, lambda value: f"{value:.2f}")
+        groups = results.of(data)
+        _parameter_bars(row[0], results, groups)
+        for axes, measure in zip(row[1:], list(COSTS)[1:], strict=True):
+            _time_bars(axes, results, groups, measure)
         row[0].set_title(NAMES.get(data, data), loc="left", fontweight="bold")
         row[0].invert_yaxis()
-    for axes, name in zip(
-        grid[-1], ("parameters (hatched: dead)", "training time, s", "inference, one image, ms"), strict=True
-    ):
+    for axes, name in zip(grid[-1], COSTS.values(), strict=True):
         axes.set_xlabel(name)
     return figure
 
 
-def _time_bars(axes: Axes, names: list[str], times: object, colors: list[str], write: Callable[[float], str]) -> None:
-    mean, deviation = times["mean"].to_numpy(), times["std"].fillna(0).to_numpy()  # type: ignore[index]
-    axes.barh(names, mean, color=colors, height=0.62, xerr=deviation, error_kw={"ecolor": _GRAY, "elinewidth": 1.2})
-    _ends(axes, mean + deviation, [write(value) for value in mean])
+def _parameter_bars(axes: Axes, results: Results, groups: Sequence[Group]) -> None:
+    names = [group.model for group in groups]
+    live = [group.mean["live_parameters"] for group in groups]
+    dead = [group.mean["unreachable_parameters"] for group in groups]
+    axes.barh(names, live, color=[model_colors(results)[group.key] for group in groups], height=0.62)
+    axes.barh(names, dead, left=live, color=_DEAD, height=0.62, hatch="////", edgecolor="white", lw=0)
+    _ends(axes, [group.mean["parameters"] for group in groups], [live_words(group) for group in groups])
 
 
-def _ends(axes: Axes, ends: object, words: list[str]) -> None:
+def _time_bars(axes: Axes, results: Results, groups: Sequence[Group], measure: str) -> None:
+    mean = [group.mean[measure] for group in groups]
+    deviation = [0 if isnan(group.std[measure]) else group.std[measure] for group in groups]
+    colors = [model_colors(results)[group.key] for group in groups]
+    error = {"ecolor": _GRAY, "elinewidth": 1.2}
+    axes.barh([group.model for group in groups], mean, color=colors, height=0.62, xerr=deviation, error_kw=error)
+    _ends(
+        axes, [sum(pair) for pair in zip(mean, deviation, strict=True)], [f"{value:{FORMS[measure]}}" for value in mean]
+    )
+
+
+def _ends(axes: Axes, values: Sequence[float], words: Sequence[str]) -> None:
     """Write ``words`` beside the ends of horizontal bars, and make room for them."""
-    values = [float(end) for end in ends]  # type: ignore[attr-defined]
     room = 1 + 0.028 * (max(map(len, words)) + 2)
     axes.set_xlim(0, max(values) * room)
     for position, (value, text) in enumerate(zip(values, words, strict=True)):
@@ -135,7 +148,7 @@ def accuracies(results: Results) -> Figure:
     figure = Figure(figsize=(max(6.5, 4.2 * len(data_sets)), 1.2 + 0.5 * count), layout="constrained")
     for axes, data in zip(figure.subplots(1, len(data_sets), squeeze=False, sharey=True)[0], data_sets, strict=True):
         for position, (key, color) in enumerate(model_colors(results).items()):
-            rows = results.runs.query("data == @data and key == @key")
+            rows = results.runs_of(data, key)
             for measure, shift, fill in (("validation_accuracy", -0.16, "white"), ("test_accuracy", 0.16, color)):
                 values = rows[measure]
                 height = [position + shift] * len(values)
@@ -143,7 +156,7 @@ def accuracies(results: Results) -> Figure:
                 axes.plot([values.mean()] * 2, [position + shift - 0.13, position + shift + 0.13], color=color, lw=2)
         axes.set_title(NAMES.get(data, data), loc="left", fontweight="bold")
         axes.set_xlabel("accuracy (ring: validation, dot: test, stroke: mean)")
-        axes.set_yticks(range(count), [labels(results)[key] for key in model_colors(results)])
+        axes.set_yticks(range(count), results.plan.labels.values())
         axes.set_ylim(count - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.xaxis.set_major_locator(MaxNLocator(5))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from training.comparison.figures import HISTORIES, labels, model_colors
-from training.comparison.results import Results, curves
+from training.comparison.figures import COSTS, FORMS, HISTORIES, live_words, model_colors
+from training.comparison.results import Group, Results, curves
 from training.comparison.table import NAMES
 
 _FONT = {
@@ -16,6 +17,7 @@ _FONT = {
     "size": 13,
     "color": "#1b1f24",
 }
+_BAR = {"orientation": "h", "showlegend": False, "cliponaxis": False}
 _DEAD = "#c3c9d1"
 _GRID = "#e8ebef"
 
@@ -40,7 +42,7 @@ def histories(results: Results) -> go.Figure:
                 figure.add_scatter(y=high, **shared, **edge, **at)
                 figure.add_scatter(y=low, fill="tonexty", fillcolor=_faint(color), **shared, **edge, **at)
                 figure.add_scatter(
-                    y=curve["mean"], name=labels(results)[key], line={"color": color, "width": 2},
+                    y=curve["mean"], name=results.plan.labels[key], line={"color": color, "width": 2},
                     showlegend=row == column == 1, customdata=curve["std"],
                     hovertemplate="%{y:.4f} ± %{customdata:.4f}", **shared, **at,
                 )  # fmt: skip
@@ -52,38 +54,15 @@ def histories(results: Results) -> go.Figure:
 
 def costs(results: Results) -> go.Figure:
     """Bars a data set: parameters (live, dead), training time, inference time."""
-    data_sets, summary = results.plan.data, results.summary
-    figure = _grid(
-        results, 3, [NAMES.get(data, data) for data in data_sets], 60 + 34 * len(results.plan.keys), 70, True
-    )
+    data_sets = results.plan.data
+    heads = [NAMES.get(data, data) for data in data_sets]
+    figure = _grid(results, len(COSTS), heads, 60 + 34 * len(results.plan.keys), 70, True)
     for row, data in enumerate(data_sets, start=1):
-        part = summary.loc[[data]]
-        names = [model for _, _, model in part.index]
-        colors = [model_colors(results)[key] for _, key, _ in part.index]
-        live, total = part[("live_parameters", "mean")], part[("parameters", "mean")]
-        bar = {"y": names, "orientation": "h", "showlegend": False, "cliponaxis": False}
-        figure.add_bar(x=live, marker_color=colors, name="live", hovertemplate="%{x:,} live", **bar, row=row, col=1)
-        words = [f"{whole:,.0f}" if whole == alive else f"{whole:,.0f}, {alive / whole:.0%} live"
-                 for whole, alive in zip(total, live, strict=True)]  # fmt: skip
-        figure.add_bar(
-            x=total - live, marker={"color": _DEAD, "pattern": {"shape": "/", "fgcolor": "white"}}, name="dead", text=words,
-            textposition="outside", hovertemplate="%{x:,} dead", **bar, row=row, col=1,
-        )  # fmt: skip
-        figure.update_xaxes(range=[0, 1.55 * total.max()], row=row, col=1)
-        for column, (measure, form) in enumerate((("train_seconds", ",.1f"), ("inference_ms", ".3f")), start=2):
-            mean, deviation = part[(measure, "mean")], part[(measure, "std")].fillna(0)
-            figure.add_bar(
-                x=mean, marker_color=colors, error_x={"array": deviation, "color": "#5b6470", "thickness": 1.2, "width": 0},
-                hovertemplate=f"%{{x:{form}}}<extra></extra>", **bar, row=row, col=column,
-            )  # fmt: skip
-            figure.add_scatter(
-                x=mean + deviation, y=names, mode="text", text=[f" {value:{form}}" for value in mean], hoverinfo="skip",
-                textposition="middle right", showlegend=False, cliponaxis=False, row=row, col=column,
-            )  # fmt: skip
-            figure.update_xaxes(range=[0, 1.22 * (mean + deviation).max()], row=row, col=column)
-    for column, name in enumerate(
-        ("parameters (hatched: dead)", "training time, s", "inference, one image, ms"), start=1
-    ):
+        groups = results.of(data)
+        _parameter_bars(figure, results, groups, row)
+        for column, measure in enumerate(list(COSTS)[1:], start=2):
+            _time_bars(figure, results, groups, measure, row, column)
+    for column, name in enumerate(COSTS.values(), start=1):
         figure.update_xaxes(title_text=name, row=len(data_sets), col=column)
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_xaxes(showgrid=True, nticks=5)
@@ -91,21 +70,51 @@ def costs(results: Results) -> go.Figure:
     return figure
 
 
+def _parameter_bars(figure: go.Figure, results: Results, groups: Sequence[Group], row: int) -> None:
+    at = {"y": [group.model for group in groups], **_BAR, "row": row, "col": 1}
+    live = [group.mean["live_parameters"] for group in groups]
+    colors = [model_colors(results)[group.key] for group in groups]
+    figure.add_bar(x=live, marker_color=colors, name="live", hovertemplate="%{x:,} live", **at)
+    hatched = {"color": _DEAD, "pattern": {"shape": "/", "fgcolor": "white"}}
+    dead = [group.mean["unreachable_parameters"] for group in groups]
+    words = [live_words(group) for group in groups]
+    shown = {"text": words, "textposition": "outside", "hovertemplate": "%{x:,} dead"}
+    figure.add_bar(x=dead, marker=hatched, name="dead", **shown, **at)
+    figure.update_xaxes(range=[0, 1.55 * max(group.mean["parameters"] for group in groups)], row=row, col=1)
+
+
+def _time_bars(
+    figure: go.Figure, results: Results, groups: Sequence[Group], measure: str, row: int, column: int
+) -> None:
+    at = {"y": [group.model for group in groups], "row": row, "col": column}
+    mean = [group.mean[measure] for group in groups]
+    deviation = [0 if isnan(group.std[measure]) else group.std[measure] for group in groups]
+    colors = [model_colors(results)[group.key] for group in groups]
+    error = {"array": deviation, "color": "#5b6470", "thickness": 1.2, "width": 0}
+    hover = f"%{{x:{FORMS[measure]}}}<extra></extra>"
+    figure.add_bar(x=mean, marker_color=colors, error_x=error, hovertemplate=hover, **_BAR, **at)
+    ends = [sum(pair) for pair in zip(mean, deviation, strict=True)]
+    words = {"mode": "text", "text": [f" {value:{FORMS[measure]}}" for value in mean], "textposition": "middle right"}
+    figure.add_scatter(x=ends, hoverinfo="skip", showlegend=False, cliponaxis=False, **words, **at)
+    figure.update_xaxes(range=[0, 1.22 * max(ends)], row=row, col=column)
+
+
 def accuracies(results: Results) -> go.Figure:
     """Validation (ring) and test (dot) accuracy of every run."""
-    data_sets, names = results.plan.data, labels(results)
+    data_sets, names = results.plan.data, results.plan.labels
     titles = [NAMES.get(data, data) for data in data_sets]
     figure = make_subplots(1, len(data_sets), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.04)
     for column, data in enumerate(data_sets, start=1):
         for position, (key, color) in enumerate(model_colors(results).items()):
-            rows = results.runs.query("data == @data and key == @key")
+            rows = results.runs_of(data, key)
             for measure, shift, fill, word in (
                 ("validation_accuracy", -0.17, "white", "validation"), ("test_accuracy", 0.17, color, "test"),
             ):  # fmt: skip
                 figure.add_scatter(
                     x=rows[measure], y=[position + shift] * len(rows), mode="markers", showlegend=False,
                     marker={"size": 9, "color": fill, "line": {"color": color, "width": 2}}, customdata=rows["seed"],
-                    hovertemplate=f"{names[key]}, {word}<br>seed %{{customdata}}: %{{x:.4f}}<extra></extra>", row=1, col=column,
+                    hovertemplate=f"{names[key]}, {word}<br>seed %{{customdata}}: %{{x:.4f}}<extra></extra>",
+                    row=1, col=column,
                 )  # fmt: skip
                 figure.add_scatter(
                     x=[rows[measure].mean()] * 2, y=[position + shift - 0.15, position + shift + 0.15], mode="lines",
@@ -140,7 +149,8 @@ def _styled(figure: go.Figure, height: int, legend: bool) -> go.Figure:
     for title in figure.layout.annotations:
         title.update(font={"size": 14, "weight": 700}, xanchor="left", x=_left(figure, title), yshift=4)
     figure.update_layout(
-        template="plotly_white", font=_FONT, height=height, margin={"l": 10, "r": 16, "t": 70 if legend else 40, "b": 40},
+        template="plotly_white", font=_FONT, height=height,
+        margin={"l": 10, "r": 16, "t": 70 if legend else 40, "b": 40},
         legend={"orientation": "h", "y": 1, "yref": "container", "yanchor": "top", "x": 0}, showlegend=legend,
         hoverlabel={"font": _FONT},
     )  # fmt: skip

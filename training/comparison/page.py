@@ -20,20 +20,27 @@ from training.files import write_text
 
 _CAPTIONS = {
     "accuracy": "Accuracy of every run: ring, validation; dot, test; stroke, mean over the seeds.",
-    "histories": "Validation metrics by epoch: mean over the seeds, band ± one standard deviation. A run that stopped early keeps "
-    "its last value. Click a name to hide a model, twice to see it alone; drag to zoom.",
-    "costs": "Parameters, of which the hatched ones can never reach the output; training time of one run; median time of one forward "
-    "pass of one image. Error bars: ± one standard deviation over the seeds.",
+    "histories": "Validation metrics by epoch: mean over the seeds, band ± one standard deviation. A run that stopped "
+    "early keeps its last value. Click a name to hide a model, twice to see it alone; drag to zoom.",
+    "costs": "Parameters, of which the hatched ones can never reach the output; training time of a run; median time "
+    "of one forward pass of one image. Error bars: ± one standard deviation over the seeds.",
 }
 _HEADINGS = {"accuracy": "Accuracy", "histories": "Training", "costs": "Cost"}
 _NOTES = (
-    "Accuracy, ROC-AUC (from probabilities, one class against the rest, macro average) and F1 (macro) are those of the selected "
-    "weights; ± is the sample standard deviation over the seeds, which draw weights and batches, not the data. Parameters are "
-    "live if they can reach the output. Training time is that of all epochs with their validation; inference is the median of 50 "
-    "forward passes of one image after 10 to warm up. Both were measured in each run, one after another in the order of the plan, with "
-    "the threads stated below; times of runs that shared the machine ({sharing}) are not to be compared."
+    "Accuracy, ROC-AUC (from probabilities, one class against the rest, macro average) and F1 (macro) are those of the "
+    "selected weights; ± is the sample standard deviation over the seeds. Parameters are live if they can reach the "
+    "output. Training time is that of all epochs with their validation; inference is the median of 50 passes of one "
+    "image after 10 to warm up. Both were measured in each run, with the threads stated below, model after model "
+    "within each seed. Compare the times only if nothing else ran on the machine, which with several workers is not so."
 )
-_SHARING = "--workers above 1, or other work"
+_PUBLISHED = (
+    "Validation accuracy. Published: the stored results of the original project (arXiv 2306.08734). The means of "
+    "the best epochs are compared where they are stored, those of the last epoch otherwise."
+)
+_HEAD = (
+    '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+    '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
+)
 
 
 def write_page(results: Results, output: Path) -> Path:
@@ -49,9 +56,8 @@ def page(results: Results) -> str:
     css = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
     body = "\n".join(_body(results))
     return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(experiment.title)}</title>\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
-        f"<style>\n{css}</style>\n<script>{get_plotlyjs()}</script>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+        f"{_HEAD}<title>{escape(experiment.title)}</title>\n<style>\n{css}</style>\n"
+        f"<script>{get_plotlyjs()}</script>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
 
@@ -60,16 +66,13 @@ def _body(results: Results) -> Iterable[str]:
     yield f"<h1>{escape(experiment.title)}</h1>\n<p>{escape(experiment.about)}</p>"
     yield f'<p class="facts">{escape(_facts(results))}</p>'
     yield "<h2>Results</h2>" + _html(main_table(results), results, best=True)
-    yield f'<p class="note">{escape(_NOTES.format(sharing=_SHARING))}</p>'
-    table = published_table(results) if experiment.published else None
-    if table is not None:
+    yield f'<p class="note">{escape(_NOTES)}</p>'
+    if (table := published_table(results)) is not None:
         yield "<h2>Beside the published values</h2>" + _html(table, results)
-        yield (
-            '<p class="note">Validation accuracy. Published: the stored results of the original project (arXiv 2306.08734). The mean of '
-            "the best epochs is compared, where it is stored; the last epoch otherwise.</p>"
-        )
+        yield f'<p class="note">{escape(_PUBLISHED)}</p>'
     for name, figure in figures(results).items():
-        yield f"<h2>{_HEADINGS[name]}</h2>\n<figure>{_embedded(name, figure)}<figcaption>{_CAPTIONS[name]}</figcaption></figure>"
+        caption = f"<figcaption>{_CAPTIONS[name]}</figcaption>"
+        yield f"<h2>{_HEADINGS[name]}</h2>\n<figure>{_embedded(name, figure)}{caption}</figure>"
     yield "<h2>Every run</h2>" + _folded(f"{len(results.runs)} runs", _html(_runs(results), results))
     yield "<h2>Settings</h2>" + "\n".join(_configs(results))
     yield f"<h2>Provenance</h2>{_definitions(_provenance(results))}"
@@ -94,7 +97,7 @@ def _embedded(name: str, figure: go.Figure) -> str:
 
 
 def _html(table: Table, results: Results, best: bool = False) -> str:
-    """A table; with ``best`` the highest accuracies of each data set are bold, and a colour stands by each model's name."""
+    """A table; with ``best`` the highest accuracies of each data set are bold. A colour stands by each model's name."""
     kinds = ["word" if column < table.labels else "" for column in range(len(table.header))]
     head = "".join(f'<th class="{kind}">{escape(name)}</th>' for name, kind in zip(table.header, kinds, strict=True))
     marked = _best(table) if best else set()
@@ -102,7 +105,8 @@ def _html(table: Table, results: Results, best: bool = False) -> str:
     rows, group = [], None
     for number, cells in enumerate(table.rows):
         written = "".join(
-            f'<td class="{kinds[column]}{" best" if (number, column) in marked else ""}">{_swatch(cell, colors)}{escape(cell)}</td>'
+            f'<td class="{kinds[column]}{" best" if (number, column) in marked else ""}">'
+            f"{_swatch(cell, colors)}{escape(cell)}</td>"
             for column, cell in enumerate(cells)
         )
         rows.append(f"<tr{' class=first' if cells[0] != group and table.header[0] == 'data' else ''}>{written}</tr>")
@@ -128,7 +132,7 @@ def _best(table: Table) -> set[tuple[int, int]]:
 
 
 def _runs(results: Results) -> Table:
-    shown = [name for name in MEASURES if "one_hot" not in name and not name.endswith("parameters")]
+    shown = [name for name in MEASURES if "one_hot" not in name and "parameters" not in name]
     header = ["data", "model", "seed", *(name.replace("_", " ") for name in shown), "folder"]
     rows = [
         [
@@ -146,11 +150,12 @@ def _runs(results: Results) -> Table:
 def _configs(results: Results) -> Iterable[str]:
     """The settings of each model and data set, once for all seeds."""
     seen = set()
-    for run, metrics in zip(results.runs.itertuples(), results.metrics, strict=True):
-        if (run.data, run.key) not in seen:
-            seen.add((run.data, run.key))
+    for (_, row), metrics in zip(results.runs.iterrows(), results.metrics, strict=True):
+        data, model = str(row["data"]), str(row["model"])
+        if (data, model) not in seen:
+            seen.add((data, model))
             config = {name: value for name, value in metrics["provenance"]["config"].items() if name != "seed"}
-            name = f"{run.model} on {NAMES.get(run.data, run.data)}"
+            name = f"{model} on {NAMES.get(data, data)}"
             yield _folded(name, f"<pre>{escape(yaml.safe_dump(config, sort_keys=False))}</pre>")
 
 

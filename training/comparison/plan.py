@@ -1,4 +1,4 @@
-"""What an experiment consists of: one training run for every data set, seed and model, each keyed by its config's hash."""
+"""What an experiment consists of: one training run for every data set, seed and model, keyed by its config's hash."""
 
 from __future__ import annotations
 
@@ -95,6 +95,11 @@ class Plan:
     def data(self) -> list[str]:
         """The data sets, in order."""
         return list(dict.fromkeys(run.config.data for run in self.runs))
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The models' names by key, in order."""
+        return {run.key: run.label for run in self.runs}
 
     @property
     def keys(self) -> list[str]:

@@ -12,7 +12,7 @@ from training.comparison.plan import Plan
 
 
 class Progress:
-    """Counts the epochs of all pending runs, those that early stopping saves among them, and tells how long the rest may take."""
+    """Counts the epochs of all pending runs, also those that early stopping saves, and tells how long is left."""
 
     def __init__(self, plan: Plan, pending: Sequence[int]) -> None:
         self.plan = plan
@@ -56,7 +56,7 @@ class Progress:
         tqdm.write(line + rest)
 
     def time_left(self) -> str:
-        """Time that the pending epochs take at the mean pace so far, as ``m:ss``; the bar's own pace forgets too fast."""
+        """Time of the pending epochs at the mean pace so far, as ``m:ss``; the bar's own pace forgets too fast."""
         seconds = (time.monotonic() - self._start) / max(self._done, 1) * sum(self._left.values())
         return clock(seconds)
 

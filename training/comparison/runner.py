@@ -1,4 +1,4 @@
-"""Computes the runs of a plan that are not finished, in this process or in several, and goes on after any interruption."""
+"""Computes the unfinished runs of a plan, in this process or in several, and goes on after any interruption."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _EpochReports(pl.Callback):
 
 
 def stored_metrics(run: Run, output: Path) -> dict[str, Any] | None:
-    """The metrics of a finished run, or None. Those of another config, or of a model whose size has changed, do not count."""
+    """The metrics of a finished run, or None; those of another config or of a model of another size do not count."""
     try:
         metrics: dict[str, Any] = json.loads((output / run.name / "metrics.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -100,7 +100,7 @@ def _compute(index: int, run: Run, output: Path, report: Report) -> dict[str, An
 def _in_processes(plan: Plan, pending: list[int], output: Path, workers: int, threads: int, progress: Progress) -> None:
     context = multiprocessing.get_context("spawn")
     reports = context.SimpleQueue()
-    listener = threading.Thread(target=lambda: [progress.epoch(*each) for each in iter(reports.get, None)], daemon=True)
+    listener = threading.Thread(target=_listen, args=(reports, progress), daemon=True)
     listener.start()
     pool = ProcessPoolExecutor(workers, context, _start_worker, (threads, reports))
     try:
@@ -115,6 +115,11 @@ def _in_processes(plan: Plan, pending: list[int], output: Path, workers: int, th
     pool.shutdown()
     reports.put(None)
     listener.join()
+
+
+def _listen(reports: Any, progress: Progress) -> None:
+    for each in iter(reports.get, None):
+        progress.epoch(*each)
 
 
 def _start_worker(threads: int, reports: Any) -> None:

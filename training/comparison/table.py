@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from training.comparison.results import Results, beside_published
-from training.files import write_text, write_with
+from training.comparison.results import Comparison, Group, Results, beside_published
+from training.files import write_text
 
 NAMES = {"digits": "Digits", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 """Data sets as a reader knows them."""
@@ -42,53 +43,52 @@ class Table:
 
 def main_table(results: Results) -> Table:
     """Accuracy, ROC-AUC and F1 as mean ± sd over the seeds, parameters, and the two times."""
-    columns: dict[str, Callable[[pd.Series], str]] = {
-        "val. accuracy": lambda row: spread(row, "validation_accuracy"),
-        "test accuracy": lambda row: spread(row, "test_accuracy"),
-        "test ROC-AUC": lambda row: spread(row, "test_roc_auc"),
-        "test F1": lambda row: spread(row, "test_f1_macro"),
-        "parameters": lambda row: f"{row[('parameters', 'mean')]:,.0f}",
-        "live": lambda row: f"{row[('live_parameters', 'mean')]:,.0f}",
-        "training, s": lambda row: spread(row, "train_seconds", ".1f"),
-        "inference, ms": lambda row: spread(row, "inference_ms", ".2f"),
+    columns: dict[str, Callable[[Group], str]] = {
+        "val. accuracy": lambda group: spread(group, "validation_accuracy"),
+        "test accuracy": lambda group: spread(group, "test_accuracy"),
+        "test ROC-AUC": lambda group: spread(group, "test_roc_auc"),
+        "test F1": lambda group: spread(group, "test_f1_macro"),
+        "parameters": lambda group: f"{group.mean['parameters']:,.0f}",
+        "live": lambda group: f"{group.mean['live_parameters']:,.0f}",
+        "training, s": lambda group: spread(group, "train_seconds", ".1f"),
+        "inference, ms": lambda group: spread(group, "inference_ms", ".2f"),
     }
     rows = [
-        [NAMES.get(data, data), model, *(write(row) for write in columns.values())]
-        for (data, _, model), row in results.summary.iterrows()
+        [NAMES.get(group.data, group.data), group.model, *(write(group) for write in columns.values())]
+        for group in results.groups
     ]
     return _drop_single_data(Table(["data", "model", *columns], rows, 2))
 
 
 def published_table(results: Results) -> Table | None:
     """Ours beside the paper's stored values; None where no model of the plan has any."""
-    frame = beside_published(results)
-    if frame.empty:
+    if not results.plan.experiment.published or not (found := beside_published(results)):
         return None
-    header = [
-        "data", "model", "compared", "published", "ours", "difference", "published last", "ours last", "epochs", "parameters",
-    ]  # fmt: skip
-    rows = [
-        [
-            NAMES.get(row.data, row.data), row.model, row.compared, f"{row.published:.4f}",
-            plus_minus(row.ours, row.ours_sd), f"{row.difference:+.4f}".replace("-", "−"),
-            plus_minus(row.published_last, row.published_last_sd), plus_minus(row.ours_last, row.ours_last_sd),
-            f"{row.epochs:.0f}", _parameters(row.published_parameters, row.ours_parameters),
-        ]
-        for row in frame.itertuples()
-    ]  # fmt: skip
-    return Table(header, rows, 3)
+    columns: dict[str, Callable[[Comparison], str]] = {
+        "data": lambda row: NAMES.get(row.data, row.data),
+        "model": lambda row: row.model,
+        "epoch": lambda row: row.compared,
+        "published": lambda row: f"{row.published:.4f}",
+        "ours": lambda row: plus_minus(row.ours, row.ours_sd),
+        "difference": lambda row: f"{row.difference:+.4f}".replace("-", "−"),
+        "published, last": lambda row: plus_minus(row.published_last, row.published_last_sd),
+        "ours, last": lambda row: plus_minus(row.ours_last, row.ours_last_sd),
+        "epochs run": lambda row: f"{row.epochs:.0f}",
+        "parameters": lambda row: _parameters(row.published_parameters, row.ours_parameters),
+    }
+    return Table(list(columns), [[write(row) for write in columns.values()] for row in found], 3)
 
 
-def spread(row: pd.Series, measure: str, form: str = ".4f") -> str:
+def spread(group: Group, measure: str, form: str = ".4f") -> str:
     """Mean ± standard deviation of a measure; the mean alone of a single run."""
-    return plus_minus(row[(measure, "mean")], row[(measure, "std")], form)
+    return plus_minus(group.mean[measure], group.std[measure], form)
 
 
 def plus_minus(mean: float, deviation: float, form: str = ".4f") -> str:
-    """``.9583 ± .0016`` with leading zeros."""
-    if pd.isna(mean):
+    """``0.9583 ± 0.0016``."""
+    if math.isnan(mean):
         return "–"
-    return format(mean, form) if pd.isna(deviation) else f"{mean:{form}} ± {deviation:{form}}"
+    return format(mean, form) if math.isnan(deviation) else f"{mean:{form}} ± {deviation:{form}}"
 
 
 def _parameters(theirs: int, ours: int) -> str:
@@ -102,16 +102,20 @@ def _drop_single_data(table: Table) -> Table:
 
 
 def write_tables(results: Results, output: Path, head: str) -> list[Path]:
-    """Write ``results.md`` (below ``head``), ``results.csv`` (means and deviations), ``runs.csv``, and ``published.csv``."""
-    summary = results.summary
-    summary.columns = [f"{measure}_{kind}" for measure, kind in summary.columns]
-    counts = results.runs.groupby(["data", "key", "model"], sort=False).size().rename("runs")
-    frames = {"results.csv": summary.join(counts).reset_index(), "runs.csv": results.runs}
+    """Write ``results.md`` (below ``head``), ``results.csv``, ``runs.csv`` and, where it applies, ``published.csv``."""
+    frames = {"results.csv": pd.DataFrame([_flat(group) for group in results.groups]), "runs.csv": results.runs}
     text = f"{head}\n\n{main_table(results).markdown()}\n"
-    if results.plan.experiment.published and (table := published_table(results)) is not None:
-        frames["published.csv"] = beside_published(results)
+    if (table := published_table(results)) is not None:
+        frames["published.csv"] = pd.DataFrame([asdict(row) for row in beside_published(results)])
         text += f"\n## Beside the published values\n\nValidation accuracy.\n\n{table.markdown()}\n"
     for name, frame in frames.items():
-        write_with(output / name, lambda path, frame=frame: frame.to_csv(path, index=False))  # type: ignore[misc]
+        write_text(output / name, frame.to_csv(index=False))
     write_text(output / "results.md", text)
     return [output / "results.md", *(output / name for name in frames)]
+
+
+def _flat(group: Group) -> dict[str, str | int | float]:
+    row: dict[str, str | int | float] = {name: getattr(group, name) for name in ("data", "key", "model", "runs")}
+    for measure in group.mean:
+        row |= {f"{measure}_mean": group.mean[measure], f"{measure}_std": group.std[measure]}
+    return row
