@@ -168,7 +168,7 @@ def _provenance(results: Results) -> dict[str, str]:
     machines = [each["machine"] for each in all_of]
     versions = {name: {each["versions"][name] for each in all_of} for name in all_of[0]["versions"]}
     return {
-        "command": f"python run_experiments.py --preset {results.plan.preset}",
+        "preset": results.plan.preset,
         "commit": _counted(each["commit"] or "outside a repository" for each in all_of),
         "processor": _counted(f"{each['processor']}, {each['cpus']} CPUs" for each in machines),
         "GPU": _counted(each["gpu"] or "none" for each in machines),
