@@ -1,5 +1,6 @@
 """`python -m benchmarks`: every benchmark, one after the other."""
 
-from . import training_time
+from . import allocator, training_time
 
+allocator.main([])
 training_time.main()

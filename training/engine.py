@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from generators import Augment, BatchLoader, Data, Split, load_data
 from generators.augment import named_augment
+from training.allocator import keep_freed_memory
 from training.callbacks import LAST, EpochBar, Recorder, TimedCheckpoint
 from training.config import PLACE_KEYS, ConfigError, TrainConfig, read_yaml
 from training.files import write_yaml
@@ -101,6 +102,7 @@ def train(
         ConfigError: where model, optimiser, devices or strategy cannot be set up.
         KeyboardInterrupt: on Ctrl-C.
     """
+    keep_freed_memory()
     model = build_model(config, data)
     build_optimizer(config, model)  # a bad setting is found here, before any work
     if config.compile:
