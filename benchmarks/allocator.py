@@ -49,9 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args(arguments)
     result = measure(options.threads, options.rounds)
-    print(
-        f"training step of cnn_paper_mnist, batch 640, {options.threads} thread(s), median of {options.rounds} processes"
-    )
+    print(f"training step of cnn_paper_mnist, batch 640; threads: {options.threads}, processes: {options.rounds} each")
     for name, milliseconds in result.items():
         print(f"freed memory {name:<9}{milliseconds:9.1f} ms")
     print(f"returned / kept = {result['returned'] / result['kept']:.2f}")
