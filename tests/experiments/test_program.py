@@ -95,10 +95,11 @@ def test_killed_and_started_again_it_repeats_nothing_and_gives_the_same_numbers(
     assert not list(killed.glob("digits/*/.*-*"))
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interruption_says_how_to_go_on(name: str, tmp_path: Path) -> None:
     process = start(tmp_path, "--models", "mlp", "--seeds", "0", "--epochs", "4000")
-    wait_for(tmp_path, "digits/*/config.yaml", process)
-    process.send_signal(signal.SIGINT)
+    wait_for(tmp_path, "digits/*/logs/*/metrics.csv", process)
+    process.send_signal(getattr(signal, name))
     error = process.communicate(timeout=60)[1].decode()
     assert process.returncode == 130, error
     assert "interrupted; go on with: python run_experiments.py --output" in error

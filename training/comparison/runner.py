@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,18 +65,23 @@ def execute(plan: Plan, output: Path, workers: int, threads: int) -> None:
     Raises:
         ConfigError: a bad setting, or another process at work in ``output``.
         generators.DataError: absent or broken data.
-        KeyboardInterrupt: on Ctrl-C; finished runs stay, the others go on from their last checkpoint.
+        KeyboardInterrupt: on Ctrl-C or SIGTERM; finished runs stay, the others go on from their last checkpoint.
     """
     torch.set_num_threads(threads)
     with _alone_in(output):
         pending = [index for index, run in enumerate(plan.runs) if stored_metrics(run, output) is None]
         check([plan.runs[index] for index in pending])
         with Progress(plan, pending) as progress:
-            if workers == 1:
-                for index in pending:
-                    progress.finish(index, _compute(index, plan.runs[index], output, progress.epoch))
-            elif pending:
-                _in_processes(plan, pending, output, min(workers, len(pending)), threads, progress)
+            try:
+                if workers == 1:
+                    for index in pending:
+                        progress.finish(index, _compute(index, plan.runs[index], output, progress.epoch))
+                elif pending:
+                    _in_processes(plan, pending, output, min(workers, len(pending)), threads, progress)
+            except SystemExit:  # Lightning's answer to SIGTERM, also in a worker
+                raise KeyboardInterrupt from None
+            except BrokenProcessPool:
+                raise ConfigError("a worker was killed, perhaps for lack of memory; use fewer --workers") from None
 
 
 def check(runs: list[Run]) -> None:
