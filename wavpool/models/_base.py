@@ -194,11 +194,6 @@ class ChainModel(ZooModel):
         self.stages = self.stages[:count]
 
 
-def image_size(img_size: int | Sequence[int]) -> tuple[int, int]:
-    """`(H, W)` of a side or a pair."""
-    return (img_size, img_size) if isinstance(img_size, int) else (int(img_size[0]), int(img_size[1]))
-
-
 def image_cfg(first_conv: str | tuple[str, ...], **kwargs: Any) -> dict[str, Any]:
     """The timm `default_cfg` of a zoo model: colour, 32 x 32, 1000 classes."""
     return {

@@ -10,7 +10,8 @@ import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import nn
 
-from ._base import FEATURE_CFG, ChainModel, image_cfg, image_size
+from ..layers.geometry import to_size
+from ._base import FEATURE_CFG, ChainModel, image_cfg
 
 __all__ = ["LeNet5"]
 
@@ -39,7 +40,7 @@ class LeNet5(ChainModel):
     ) -> None:
         super().__init__(num_classes, in_chans, drop_rate)
         dd: dict[str, Any] = {"device": device, "dtype": dtype}
-        size = image_size(img_size)
+        size = to_size(img_size)
         padding = 2 if min(size) < 32 else 0
         height, width = (((side + 2 * padding - 4) // 2 - 4) // 2 for side in size)
         if min(height, width) < 1:

@@ -7,7 +7,8 @@ import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import nn
 
-from ._base import FEATURE_CFG, ChainModel, image_cfg, image_size, paper_cfg
+from ..layers.geometry import to_size
+from ._base import FEATURE_CFG, ChainModel, image_cfg, paper_cfg
 
 __all__ = ["PaperCNN", "VanillaCNN"]
 
@@ -50,7 +51,7 @@ class PaperCNN(ChainModel):
             stages += [(f"{name}{index}", module, width, 1) for name, module in parts.items()]
             before = width
         self._set_stages(stages)
-        height, width = image_size(img_size)
+        height, width = to_size(img_size)
         growth = 2 * (3 - kernel_size)
         if min(height, width) + growth < 1:
             raise ValueError(f"an image of {height} x {width} is too small for kernels of {kernel_size}")
@@ -93,7 +94,7 @@ class VanillaCNN(ChainModel):
             stages.append((f"stage{index}", stage, width, 2**index))
             before = width
         self._set_stages(stages)
-        height, width = image_size(img_size)
+        height, width = to_size(img_size)
         scale = 2 ** len(channels)
         self.map_size = (-(-height // scale), -(-width // scale))
         self._set_head(global_pool, device, dtype)

@@ -8,7 +8,8 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import Tensor, nn
 
 from ..layers import BandLinear
-from ._base import FEATURE_CFG, ChainModel, image_cfg, image_size, paper_cfg
+from ..layers.geometry import to_size
+from ._base import FEATURE_CFG, ChainModel, image_cfg, paper_cfg
 
 __all__ = ["VanillaMLP"]
 
@@ -47,7 +48,7 @@ class VanillaMLP(ChainModel):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(num_classes, in_chans, 0.0)
-        size = image_size(img_size)
+        size = to_size(img_size)
         stages: list[tuple[str, nn.Module, int, int]] = []
         for index, width in enumerate(hidden, start=1):
             dense: nn.Module

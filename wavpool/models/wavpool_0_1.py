@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from ..layers import MultiResolutionPool
 from ..transforms import dwt_max_level, level_sizes
 from .wavpool_net import WavPoolNet
 
@@ -30,41 +31,45 @@ def load_wavpool_0_1(
         KeyError: a weight is missing.
         ValueError: the weights do not belong to such images or such a pooling.
     """
-    if hidden_pooling is not None and level_pooling is not None:
-        kernel = (int(hidden_pooling), 1, int(level_pooling))
-    elif hidden_pooling is None and pooling_size is not None:
-        kernel = (int(pooling_size),) * 3
-    else:
-        raise ValueError("give pooling_size, or both hidden_pooling and level_pooling")
     sizes = level_sizes((img_size, img_size), dwt_max_level(img_size))[:0:-1]  # coarsest first
-    hidden = [state_dict[f"models.{index}.channel_1_mlp.weight"].shape[0] for index in range(len(sizes))]
     output = state_dict["output.weight"]
     model = WavPoolNet(
         img_size,
         in_chans=1,
         num_classes=output.shape[0],
-        hidden=hidden,
-        kernel_size=kernel,
+        hidden=[state_dict[f"models.{index}.channel_1_mlp.weight"].shape[0] for index in range(len(sizes))],
+        kernel_size=_window(pooling_size, hidden_pooling, level_pooling),
         pool_mode=pooling_mode,
         ceil_mode=False,
         dtype=output.dtype,
     )
-    pool = model.block.pool
-    converted = {"head.fc.bias": state_dict["output.bias"]}
-    # The original flattens (hidden, band, level); here it is (level, band, hidden).
-    windows = (pool.num_bands // pool.band_kernel, pool.num_levels // pool.level_kernel)
-    if output.shape[1] != pool.num_features:
-        raise ValueError(f"output.weight takes {output.shape[1]} features, this pooling gives {pool.num_features}")
-    converted["head.fc.weight"] = output.unflatten(1, (-1, *windows)).permute(0, 3, 2, 1).flatten(1)
+    converted = {"head.fc.weight": _head_weight(output, model.block.pool), "head.fc.bias": state_dict["output.bias"]}
     for index, (height, width) in enumerate(sizes):
         parts = [f"models.{index}.channel_{band}_mlp" for band in (1, 2, 3)]
         weight = torch.cat([state_dict[f"{part}.weight"] for part in parts])
         if weight.shape[1] != height * width:
             raise ValueError(
-                f"models.{index} takes {weight.shape[1]} coefficients, but a side of {img_size} "
-                f"gives that level {height * width}; check img_size"
+                f"models.{index} takes {weight.shape[1]} coefficients, but a side of {img_size} gives that level "
+                f"{height * width}; check img_size"
             )
         converted[f"block.levels.{index}.weight"] = weight.unflatten(1, (1, height, width))
         converted[f"block.levels.{index}.bias"] = torch.cat([state_dict[f"{part}.bias"] for part in parts])
     model.load_state_dict(converted)
     return model
+
+
+def _window(pooling_size: float | None, hidden_pooling: float | None, level_pooling: float | None) -> tuple[int, ...]:
+    if hidden_pooling is not None and level_pooling is not None:
+        return (int(hidden_pooling), 1, int(level_pooling))
+    if hidden_pooling is None and pooling_size is not None:
+        return (int(pooling_size),) * 3
+    raise ValueError("give pooling_size, or both hidden_pooling and level_pooling")
+
+
+def _head_weight(output: Tensor, pool: MultiResolutionPool) -> Tensor:
+    """The original flattens (hidden, band, level); here it is (level, band, hidden)."""
+    if output.shape[1] != pool.num_features:
+        raise ValueError(f"output.weight takes {output.shape[1]} features, this pooling gives {pool.num_features}")
+    windows = (pool.num_bands // pool.band_kernel, pool.num_levels // pool.level_kernel)
+    weight: Tensor = output.unflatten(1, (-1, *windows))
+    return weight.permute(0, 3, 2, 1).flatten(1)

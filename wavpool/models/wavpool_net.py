@@ -18,8 +18,9 @@ from timm.models import build_model_with_cfg, checkpoint, generate_default_cfgs,
 from torch import Tensor, nn
 
 from ..layers import WavPool
+from ..layers.geometry import to_size
 from ..transforms import dwt_max_level, level_sizes
-from ._base import FEATURE_CFG, ZooModel, image_cfg, image_size, paper_cfg
+from ._base import FEATURE_CFG, ZooModel, image_cfg, paper_cfg
 
 __all__ = ["WavPoolNet"]
 
@@ -68,7 +69,7 @@ class WavPoolNet(ZooModel):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(num_classes, in_chans, drop_rate)
-        size = image_size(img_size)
+        size = to_size(img_size)
         if levels is None:
             deepest = dwt_max_level(size)
             levels = range(1, 1 + (deepest if min_band is None else _live_levels(size, deepest, min_band)))
