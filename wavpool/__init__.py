@@ -1,9 +1,14 @@
 """wavpool: fixed transforms inside neural networks."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _timm_hook
+
+if TYPE_CHECKING:
+    from . import inspection, layers, models, transforms
+    from .inspection import inspect
+    from .models import load_wavpool_0_1
 
 __version__ = "0.2.0"
 
@@ -13,7 +18,7 @@ _timm_hook.install()
 _LAZY = {"load_wavpool_0_1": "wavpool.models", "inspect": "wavpool.inspection"}
 _SUBMODULES = ("inspection", "layers", "models", "transforms")
 
-__all__ = ["__version__", *_LAZY, *_SUBMODULES]
+__all__ = ["__version__", "inspect", "inspection", "layers", "load_wavpool_0_1", "models", "transforms"]
 
 
 def __getattr__(name: str) -> Any:
