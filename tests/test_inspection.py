@@ -1,5 +1,7 @@
 """`wavpool.inspect`: counts, unreachable parameters, FLOPs."""
 
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -71,3 +73,23 @@ def test_wrong_declarations_are_not_confirmed(monkeypatch: pytest.MonkeyPatch) -
     report = wavpool.inspect(block, (1, 8, 8), probes=64)
     assert not report.confirmed
     assert "NOT confirmed" in str(report)
+
+
+def test_tied_weights_count_once() -> None:
+    model = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
+    model[1].weight = model[0].weight
+    assert wavpool.inspect(model, (3,), probes=8).total == 9
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "message"),
+    [
+        (nn.ReLU(), {"input_size": (3,)}, "ReLU has no parameters to inspect"),
+        (nn.LSTM(3, 2), {"input_size": (3,)}, "must return one tensor, got tuple"),
+        (nn.Linear(3, 2), {"input_size": 3}, "input_size must be a shape"),
+        (nn.Linear(3, 2), {"input_size": (3,), "probes": 0}, "probes at least 1"),
+    ],
+)
+def test_what_cannot_be_inspected(model: nn.Module, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        wavpool.inspect(model, **arguments)

@@ -63,6 +63,12 @@ class Inspection:
         """Floating-point operations of one image in matrix products and convolutions, two a multiply-add."""
         return sum(part.flops for part in self.parts)
 
+    @property
+    def _confirmation(self) -> str:
+        if not self.unreachable:
+            return ""
+        return " (all confirmed by zero gradients)" if self.confirmed else " (NOT confirmed by gradients)"
+
     def __str__(self) -> str:
         unreachable = sum(part.unreachable for part in self.parts)
         head = f"{'layer':<28}{'band':<15}{'size':<10}{'parameters':>12}{'unreachable':>13}{'silent':>9}{'FLOPs':>13}"
@@ -75,7 +81,7 @@ class Inspection:
             f"{'total':<53}{self.total:>12,}{unreachable:>13,}{self.dead - unreachable:>9,}{self.flops:>13,}\n"
             f"{self.dead:,} of {self.total:,} parameters ({self.dead / max(1, self.total):.0%}) are dead: "
             f"{unreachable:,} cannot reach the output by structure"
-            f"{' (all confirmed by zero gradients)' if self.confirmed else ' (NOT confirmed by gradients)'}, "
+            f"{self._confirmation}, "
             f"{self.dead - unreachable:,} had no gradient on {self.probes} probe images."
         )
         return "\n".join([head, *rows, total])
@@ -89,11 +95,11 @@ def inspect(
     Unreachable parameters are found from the structure (what the pooling of a `WavPool` drops; what the output does not
     depend on at all) and checked against gradients: those of the outputs at random images, with BatchNorm in training
     mode and dropout off, and, to undo what symmetry may cancel, in a random direction. Parameters that are reachable
-    but got no gradient are reported as silent: under max pooling, for instance, units that never win. The model is not
-    changed.
+    but got no gradient are reported as silent: under max pooling, for instance, units that never win, or what lies
+    before a branch that is initialised to zero, as in timm's ResNets. The model is not changed.
 
     Args:
-        model: any module that maps `(B, *input_size)` to one tensor.
+        model: any module with parameters that maps `(B, *input_size)` to one tensor.
         input_size: shape of one input, e.g. `(1, 32, 32)`.
         images: `(N, *input_size)` to probe with; by default `probes` images of Gaussian noise, each of a
             contrast of its own (log-normal), so that units with a large bias are probed too.
@@ -103,8 +109,12 @@ def inspect(
     >>> inspect(WavPool(8, hidden=6, kernel_size=2, ceil_mode=False), (1, 8, 8)).unreachable["levels.2.weight"].all()
     tensor(True)
     """
+    if isinstance(input_size, int) or probes < 1:
+        raise ValueError("input_size must be a shape such as (1, 32, 32), and probes at least 1")
     model = copy.deepcopy(model)
-    parameter = next(model.parameters())
+    parameter = next(model.parameters(), None)
+    if parameter is None:
+        raise ValueError(f"{type(model).__name__} has no parameters to inspect")
     generator = torch.Generator().manual_seed(seed)
     if images is None:
         contrast = torch.randn(probes, *[1] * len(input_size), generator=generator).mul(1.5).exp()
@@ -138,6 +148,8 @@ def _zero_gradients(model: nn.Module, images: Tensor, generator: torch.Generator
     connected: set[str] = set()
     for chunk in images.split(64):
         output = model(chunk)
+        if not isinstance(output, Tensor):
+            raise ValueError(f"the model must return one tensor, got {type(output).__name__}; wrap it in one that does")
         direction = torch.randn(output.shape, generator=generator).to(output)
         gradients = torch.autograd.grad(
             (output * direction).sum(), [parameter for _, parameter in named], allow_unused=True
@@ -172,7 +184,8 @@ def _flops(model: nn.Module, image: Tensor) -> dict[str, int]:
 def _parts(
     name: str, module: nn.Module, unreachable: dict[str, Tensor], zeros: dict[str, Tensor], flops: dict[str, int]
 ) -> Iterator[Part]:
-    own = dict(module.named_parameters(recurse=False))
+    # A weight that is tied to another module's counts once, where it comes first.
+    own = {key: p for key, p in module.named_parameters(recurse=False) if (f"{name}.{key}" if name else key) in zeros}
     if not own:
         return
     bands = module.groups if isinstance(module, BandLinear) else 1

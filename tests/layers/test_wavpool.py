@@ -171,3 +171,18 @@ def test_torchscript_and_compile() -> None:
 def test_errors(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         WavPool(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((2, 3, 48, 32), r"images must be \(B, 3, 32, 48\), got height 48"),
+        ((2, 3, 32, 40), r"images must be \(B, 3, 32, 48\), got width 40"),
+        ((2, 1, 32, 48), r"images must be \(B, 3, 32, 48\), got 1 channels"),
+        ((3, 32, 48), r"images must be \(B, 3, 32, 48\), got 3 axes"),
+    ],
+)
+@pytest.mark.parametrize("layer", [WavPool((32, 48), 4, in_chans=3), MicroWav((32, 48), 2, 4, in_chans=3)])
+def test_images_of_another_shape_are_refused(layer: torch.nn.Module, shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        layer(torch.zeros(shape))

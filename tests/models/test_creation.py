@@ -128,9 +128,7 @@ def test_unknown_keyword(name: str) -> None:
 
 
 def test_arguments_reach_the_block(create: Create) -> None:
-    model = create(
-        "wavpool_tiny", hidden=[8, 9, 10, 11, 12], min_band=1, finest_hidden=None, neck=0, kernel_size=(3, 3, 1)
-    )
+    model = create("wavpool_tiny", hidden=[8, 9, 10, 11, 12], min_band=1, neck=0, kernel_size=(3, 3, 1))
     assert [linear.hidden for linear in model.block.levels] == [8, 9, 10, 11, 12]
     assert isinstance(model.neck, nn.Identity)
     assert (

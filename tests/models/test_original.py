@@ -146,5 +146,9 @@ def test_wrong_arguments_and_weights_are_refused(original: dict[str, Any]) -> No
     ):
         wavpool.load_wavpool_0_1(state, 16, pooling_size=2, pooling_mode="max")
     incomplete = {key: value for key, value in state.items() if key != "models.2.channel_3_mlp.bias"}
-    with pytest.raises(KeyError, match=r"models\.2\.channel_3_mlp\.bias"):
+    with pytest.raises(ValueError, match=r"missing \['models\.2\.channel_3_mlp\.bias'\], unknown nothing"):
         wavpool.load_wavpool_0_1(incomplete, 28, pooling_size=2, pooling_mode="max")
+    with pytest.raises(ValueError, match=r"4 levels of a side of 16: missing nothing, unknown \['models\.4"):
+        wavpool.load_wavpool_0_1(original["tuned CIFAR-10"]["state"], 16, pooling_size=2, pooling_mode="max")
+    with pytest.raises(ValueError, match="img_size must be one side"):
+        wavpool.load_wavpool_0_1(state, (28, 28), pooling_size=2)

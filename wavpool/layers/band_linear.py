@@ -31,6 +31,8 @@ class BandLinear(nn.Conv2d):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
+        if min(in_chans, hidden, bands) < 1:
+            raise ValueError(f"in_chans, hidden and bands must be at least 1, got {in_chans}, {hidden} and {bands}")
         super().__init__(bands * in_chans, bands * hidden, size, groups=bands, device=device, dtype=dtype)
         self.hidden = hidden
 

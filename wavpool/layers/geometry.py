@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor
+
 from ..transforms import dwt_max_level
 
 
@@ -9,8 +12,18 @@ def to_size(img_size: int | Sequence[int]) -> tuple[int, int]:
     """`(H, W)` of a side or a pair."""
     if isinstance(img_size, int):
         return (img_size, img_size)
-    height, width = img_size
-    return (int(height), int(width))
+    if len(img_size) != 2:
+        raise ValueError(f"img_size must be a side or (height, width), got {img_size}")
+    return (int(img_size[0]), int(img_size[1]))
+
+
+def check_image(x: Tensor, in_chans: int, size: tuple[int, int]) -> None:
+    """Refuse images that are not `(B, in_chans, H, W)`: band by band they would often fit, and mean nothing."""
+    expected = f"images must be (B, {in_chans}, {size[0]}, {size[1]})"
+    torch._assert(x.ndim == 4, f"{expected}, got {x.ndim} axes")
+    torch._assert(x.shape[1] == in_chans, f"{expected}, got {x.shape[1]} channels")
+    torch._assert(x.shape[2] == size[0], f"{expected}, got height {x.shape[2]}")
+    torch._assert(x.shape[3] == size[1], f"{expected}, got width {x.shape[3]}")
 
 
 def resolve_levels(size: tuple[int, int], levels: Sequence[int] | None) -> list[int]:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from ..transforms import haar_step, level_sizes
 from .band_linear import BandLinear
-from .geometry import resolve_levels, to_size
+from .geometry import check_image, resolve_levels, to_size
 
 
 class MicroWav(nn.Module):
@@ -43,12 +43,14 @@ class MicroWav(nn.Module):
         super().__init__()
         size = to_size(img_size)
         self.sizes = level_sizes(size, resolve_levels(size, [level])[0])
+        self.in_chans = in_chans
         self.approximation = approximation
         bands = 4 if approximation else 3
         self.linear = BandLinear(in_chans, self.sizes[-1], hidden, bands, device=device, dtype=dtype)
         self.act = act_layer() if act_layer is not None else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
+        check_image(x, self.in_chans, self.sizes[0])
         bands: list[Tensor] = []
         for size in self.sizes[:-1]:
             x, horizontal, vertical, diagonal = haar_step(x, size)

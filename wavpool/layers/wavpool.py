@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..transforms import haar_analysis, level_sizes
 from .band_linear import BandLinear
-from .geometry import resolve_levels, to_size
+from .geometry import check_image, resolve_levels, to_size
 from .pool import MultiResolutionPool
 
 
@@ -61,6 +61,9 @@ class WavPool(nn.Module):
     ) -> None:
         super().__init__()
         size = to_size(img_size)
+        if approximation < 0:
+            raise ValueError(f"approximation is a number of units, 0 for none, got {approximation}")
+        self.in_chans = in_chans
         self.level_numbers = resolve_levels(size, levels)
         self.sizes = level_sizes(size, self.level_numbers[0])
         widths = _widths(hidden, len(self.level_numbers), hidden_scaling)
@@ -94,6 +97,7 @@ class WavPool(nn.Module):
 
         `num_bands` limits how many bands of each level are computed; a level with none is left out, finest levels only.
         """
+        check_image(x, self.in_chans, self.sizes[0])
         approximation, details = haar_analysis(x, self.sizes)
         responses: list[Tensor] = []
         for index, linear in enumerate(self.levels):

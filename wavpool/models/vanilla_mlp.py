@@ -8,7 +8,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import Tensor, nn
 
 from ..layers import BandLinear
-from ..layers.geometry import to_size
+from ..layers.geometry import check_image, to_size
 from ._base import FEATURE_CFG, ChainModel, image_cfg, paper_cfg
 
 __all__ = ["VanillaMLP"]
@@ -17,7 +17,12 @@ __all__ = ["VanillaMLP"]
 class ImageLinear(BandLinear):
     """`BandLinear` with the whole image as its one band: `(B, in_chans, H, W)` to `(B, hidden, 1, 1)`."""
 
+    def __init__(self, in_chans: int, size: tuple[int, int], hidden: int, **kwargs: Any) -> None:
+        super().__init__(in_chans, size, hidden, bands=1, **kwargs)
+        self.size = size
+
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        check_image(x, self.in_channels, self.size)
         return nn.functional.linear(x.flatten(1), self.weight.flatten(1), self.bias)[:, :, None, None]
 
 
@@ -53,7 +58,7 @@ class VanillaMLP(ChainModel):
         for index, width in enumerate(hidden, start=1):
             dense: nn.Module
             if index == 1:
-                dense = ImageLinear(in_chans, size, width, bands=1, device=device, dtype=dtype)
+                dense = ImageLinear(in_chans, size, width, device=device, dtype=dtype)
             else:
                 dense = nn.Conv2d(hidden[index - 2], width, 1, device=device, dtype=dtype)
             parts = {"fc": dense, "bn": nn.BatchNorm2d(width, device=device, dtype=dtype)} if norm else {"fc": dense}

@@ -28,10 +28,12 @@ def load_wavpool_0_1(
             `int(pooling_size)`, or the window `(int(hidden_pooling), 1, int(level_pooling))`; `average` or `max`.
 
     Raises:
-        KeyError: a weight is missing.
-        ValueError: the weights do not belong to such images or such a pooling.
+        ValueError: the state dict is not an original's, or does not belong to such images or such a pooling.
     """
+    if not isinstance(img_size, int):
+        raise ValueError(f"img_size must be one side: the original takes square images only, got {img_size}")
     sizes = level_sizes((img_size, img_size), dwt_max_level(img_size))[:0:-1]  # coarsest first
+    _check_names(set(state_dict), len(sizes), img_size)
     output = state_dict["output.weight"]
     model = WavPoolNet(
         img_size,
@@ -56,6 +58,17 @@ def load_wavpool_0_1(
         converted[f"block.levels.{index}.bias"] = torch.cat([state_dict[f"{part}.bias"] for part in parts])
     model.load_state_dict(converted)
     return model
+
+
+def _check_names(names: set[str], num_levels: int, img_size: int) -> None:
+    modules = ["output", *(f"models.{index}.channel_{band}_mlp" for index in range(num_levels) for band in (1, 2, 3))]
+    expected = {f"{module}.{part}" for module in modules for part in ("weight", "bias")}
+    if names != expected:
+        missing, unknown = sorted(expected - names), sorted(names - expected)
+        raise ValueError(
+            f"not the state dict of an original WavPool with the {num_levels} levels of a side of {img_size}: "
+            f"missing {missing[:3] or 'nothing'}, unknown {unknown[:3] or 'nothing'}; check img_size"
+        )
 
 
 def _window(pooling_size: float | None, hidden_pooling: float | None, level_pooling: float | None) -> tuple[int, ...]:

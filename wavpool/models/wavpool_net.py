@@ -33,8 +33,7 @@ class WavPoolNet(ZooModel):
         in_chans, num_classes, global_pool, drop_rate: as in timm; dropout acts before the classifier.
         hidden: units a band; one number, or one a level, coarsest first.
         hidden_scaling: narrow the coarser levels as the paper does.
-        finest_hidden: units a band of the finest level, which holds three quarters of all coefficients; by
-            default as the others.
+        finest_ratio: factor on `hidden` for the finest level, which holds three quarters of all coefficients.
         levels: decomposition levels, 1 = finest; all by default.
         min_band: without `levels`, stop before bands smaller than this on a side, and before a level that would halve
             an odd side: repeating the last sample makes some of its coefficients zero for every image, and their
@@ -57,7 +56,7 @@ class WavPoolNet(ZooModel):
         drop_rate: float = 0.0,
         hidden: int | Sequence[int] = 128,
         hidden_scaling: bool = False,
-        finest_hidden: int | None = None,
+        finest_ratio: float = 1.0,
         levels: Sequence[int] | None = None,
         min_band: int | None = None,
         approximation: int = 0,
@@ -73,8 +72,8 @@ class WavPoolNet(ZooModel):
         if levels is None:
             deepest = dwt_max_level(size)
             levels = range(1, 1 + (deepest if min_band is None else _live_levels(size, deepest, min_band)))
-        if finest_hidden is not None and isinstance(hidden, int):
-            hidden = [hidden] * (len(levels) - 1) + [finest_hidden]
+        if isinstance(hidden, int) and not hidden_scaling:
+            hidden = [hidden] * (len(levels) - 1) + [int(hidden * finest_ratio)]
         self.block = WavPool(
             size,
             hidden,
@@ -171,27 +170,27 @@ def _create(variant: str, pretrained: bool, **kwargs: Any) -> WavPoolNet:
 
 
 def _ours(variant: str, pretrained: bool, **kwargs: Any) -> WavPoolNet:
-    return _create(variant, pretrained, **{"min_band": 4, **kwargs})
+    return _create(variant, pretrained, **{"min_band": 4, "finest_ratio": 0.5, **kwargs})
 
 
 @register_model
 def wavpool_tiny(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
     """Smallest of ours."""
-    sizes = {"hidden": 64, "finest_hidden": 32, "approximation": 64, "neck": 48}
+    sizes = {"hidden": 64, "approximation": 64, "neck": 48}
     return _ours("wavpool_tiny", pretrained, **{**sizes, **kwargs})
 
 
 @register_model
 def wavpool_small(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
     """Within the paper's parameter count on its gray images of ten classes."""
-    sizes = {"hidden": 128, "finest_hidden": 64, "approximation": 128, "neck": 64}
+    sizes = {"hidden": 128, "approximation": 128, "neck": 64}
     return _ours("wavpool_small", pretrained, **{**sizes, **kwargs})
 
 
 @register_model
 def wavpool_base(pretrained: bool = False, **kwargs: Any) -> WavPoolNet:
     """About a million parameters on colour images of ten classes."""
-    sizes = {"hidden": 384, "finest_hidden": 192, "approximation": 384, "neck": 256}
+    sizes = {"hidden": 384, "approximation": 384, "neck": 256}
     return _ours("wavpool_base", pretrained, **{**sizes, **kwargs})
 
 

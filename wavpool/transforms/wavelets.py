@@ -49,6 +49,8 @@ def wavedec2(x: Tensor, wavelet: str = "haar", mode: str = "symmetric", level: i
     """
     _check_wavelet(wavelet)
     _check_mode(mode)
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x must be a tensor, got {type(x).__name__}; convert it with torch.as_tensor(x)")
     if not x.is_floating_point():
         raise TypeError(f"x must be a floating-point tensor, got {x.dtype}; convert it with x.float()")
     if x.ndim < 2:
