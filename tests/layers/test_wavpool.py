@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from wavpool.layers import BandLinear, WavPool
+from wavpool.layers import BandLinear, MicroWav, WavPool
 from wavpool.layers.wavpool import scale_hidden
 from wavpool.transforms import wavedec2
 
