@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
+
+import wavpool  # noqa: F401  (registers its models)
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -97,3 +100,14 @@ def test_set_up_from_nothing(tmp_path: Path) -> None:
     result = make(clone, "experiments", f"PYTHON={sys.executable}")
     assert result.returncode == 0, result.stderr
     assert "WavPool (ours)" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["wavpool_tiny", "wavpool_small", "wavpool_base", "wavpool_paper", "wavmlp_paper", "mlp_paper", "cnn_paper"]
+    + ["vanilla_mlp", "vanilla_cnn", "lenet5"],
+)
+def test_parameter_counts(name: str) -> None:
+    model = timm.create_model(name, num_classes=10, in_chans=1, img_size=32)
+    table = README.split("| model | what it is |")[1].split("\n\n")[0]
+    assert f"{sum(parameter.numel() for parameter in model.parameters()):,}" in table
