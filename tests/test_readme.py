@@ -102,8 +102,18 @@ def test_set_up_from_nothing(tmp_path: Path) -> None:
     assert "WavPool (ours)" in result.stdout
 
 
-COUNTED = """wavpool_tiny wavpool_small wavpool_base wavpool_paper wavmlp_paper mlp_paper cnn_paper vanilla_mlp vanilla_cnn
-lenet5""".split()
+COUNTED = [
+    "wavpool_tiny",
+    "wavpool_small",
+    "wavpool_base",
+    "wavpool_paper",
+    "wavmlp_paper",
+    "mlp_paper",
+    "cnn_paper",
+    "vanilla_mlp",
+    "vanilla_cnn",
+    "lenet5",
+]
 
 
 @pytest.mark.parametrize("name", COUNTED)
