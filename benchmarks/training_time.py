@@ -14,11 +14,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from generators import load_data
-from training.files import write_json
+from training.files import write_json, write_text
 
 from . import original
 
@@ -86,12 +87,28 @@ def measure(epochs: int, threads: int) -> dict[str, dict[str, float]]:
     return {"original": json.loads(theirs.splitlines()[-1]), "wavpool": json.loads(ours.splitlines()[-1])}
 
 
+def markdown(content: dict[str, Any]) -> str:
+    """The figures as a table."""
+    rows = [
+        "| code | seconds | best validation accuracy |",
+        "| --- | --: | --: |",
+        *(
+            f"| {name} | {content[name]['seconds']:.1f} | {content[name]['accuracy']:.4f} |"
+            for name in ("original", "wavpool")
+        ),
+    ]
+    settings = f"{content['epochs']} epochs, {content['threads']} thread(s), torch {content['torch']}"
+    return "\n".join(rows) + f"\n\n{settings}; original / wavpool = {content['ratio']:.1f}\n"
+
+
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=120)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--output", type=Path, help="write the figures to this JSON file")
+    parser.add_argument(
+        "--output", type=Path, help="write the figures to this JSON file, and a table beside it as Markdown"
+    )
     options = parser.parse_args()
     result = measure(options.epochs, options.threads)
     ratio = result["original"]["seconds"] / result["wavpool"]["seconds"]
@@ -102,6 +119,7 @@ def main() -> None:
     if options.output:
         settings = {"epochs": options.epochs, "threads": options.threads, "torch": torch.__version__, "ratio": ratio}
         write_json(options.output, {**settings, **result})
+        write_text(options.output.with_suffix(".md"), markdown({**settings, **result}))
 
 
 if __name__ == "__main__":
