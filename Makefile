@@ -49,7 +49,7 @@ lock:  ## solve the dependencies anew into poetry.lock and requirements.txt (nee
 	$(POETRY) lock
 	$(POETRY) export --all-extras --with dev --without-urls --output requirements.txt
 
-clean:  ## remove caches and what runs left, but not .venv, results/ and dist/
+clean:  ## remove caches and logs, but not runs/ (what was trained), results/, dist/ and .venv
 	rm -rf build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis lightning_logs
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
@@ -61,8 +61,8 @@ $(VENV)/.packages: requirements.txt
 		echo "wavpool's locked packages need Python 3.11 to 3.14 (not 3.14.1), but $(PYTHON) is not one:" \
 		"choose it with 'make PYTHON=python3.12 ...'" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	@echo "Installing the locked packages into $(VENV): about 3 GB to download the first time."
-	$(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.txt
+	@echo "Installing the locked packages into $(VENV): about 3 GB to download the first time, 7 GB on disk, some minutes."
+	$(BIN)/python -m pip install --quiet --progress-bar off --disable-pip-version-check --require-hashes -r requirements.txt
 	touch $@
 
 # poetry-core, the build backend, is among the locked packages: nothing is fetched here.

@@ -7,8 +7,12 @@ from argparse import BooleanOptionalAction, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.cli import Parser, run_command
-from training.comparison.plan import Choice, load_experiment, presets
+from training.libraries import told_if_missing
+
+with told_if_missing():
+    from training.cli import Parser, interpreter, run_command
+    from training.comparison.plan import Choice, load_experiment, presets
+    from training.config import ConfigError
 
 _EPILOG = """presets:
   digits   WavPool of the paper and ours, MLP and CNN on scikit-learn's 8x8 digits: no download, a minute (the default)
@@ -24,8 +28,13 @@ examples:
   python run_experiments.py --preset search --data digits --trials 6 --search-epochs 5 --search-limit 1000 200 200
 
 The output folder receives results.md, results.csv, runs.csv, figures as PNG, report.html, and a folder a run. The same
-command goes on after any interruption and repeats no finished run. Files of data are looked for in --data-dir, in the
+command goes on after any interruption and repeats no finished run. Table and report cover what the command asks for and
+all other finished runs of the preset in the folder, of other models, data sets and seeds, so a narrower command takes
+nothing away. Runs of other --epochs or search settings are never mixed: they make a table of their own, which takes the
+place of the former one unless it goes to another --output. Files of data are looked for in --data-dir, in the
 folders of $WAVPOOL_DATA and in a cache, else downloaded."""
+
+_SEARCH = ("trials", "search_epochs", "search_limit")
 
 
 def parser() -> Parser:
@@ -77,15 +86,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     def command() -> None:
         given = parser().parse(words)
         experiment = load_experiment(given.preset)
+        budget = {"trials": given.trials, "epochs": given.search_epochs, "limit": given.search_limit}
+        flag = next((name for name in _SEARCH if getattr(given, name) is not None), None)
+        if flag and not experiment.search:
+            raise ConfigError(f"--{flag.replace('_', '-')} is for presets that search, and {given.preset} does not")
         # torch and Lightning take seconds to import: not for --help or a misspelt preset
         from training.comparison.command import Settings, run_experiment
 
         output = given.output or Path("runs") / Path(given.preset).stem
         settings = Settings.checked(output, given.workers, given.threads or experiment.threads, given.dry_run)
-        budget = {"trials": given.trials, "epochs": given.search_epochs, "limit": given.search_limit}
         run_experiment(given.preset, experiment, choice_of(given), settings, budget)
 
-    run_command(command, lambda: f"go on with: python run_experiments.py {' '.join(words)}".rstrip())
+    run_command(command, lambda: f"go on with: {interpreter()} run_experiments.py {' '.join(words)}".rstrip())
 
 
 if __name__ == "__main__":

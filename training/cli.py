@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, NoReturn, get_args, get_origin
 
 import yaml
 from pydantic.fields import FieldInfo
 
 from generators.errors import UserError
 from training.config import ConfigError, StrictModel, nearest
+from training.libraries import missing_library
 
 
 class Parser(argparse.ArgumentParser):
@@ -80,7 +82,22 @@ def _value(field: FieldInfo, name: str, value: Any) -> Any:
             raise ConfigError(f"--{name.replace('_', '-')} takes KEY=VALUE, not {bad!r}")
         return {key: scalar(text) for key, _, text in pairs}
     optional = field.default is None and not field.is_required()
-    return None if optional and value in ("none", ["none"]) else value
+    if optional and value in ("none", ["none"]):
+        return None
+    if "tuple" in kind:
+        wanted = next(len(get_args(each)) for each in (field.annotation, *get_args(field.annotation)) if _tuple(each))
+        if len(value) != wanted or not all(_whole(each) for each in value):
+            told = f"--{name.replace('_', '-')} takes {wanted} numbers: {field.description}"
+            raise ConfigError(f"{told}; not {' '.join(value)}")
+    return value
+
+
+def _tuple(annotation: Any) -> bool:
+    return get_origin(annotation) is tuple
+
+
+def _whole(text: str) -> bool:
+    return text.lstrip("-").isdigit()
 
 
 def scalar(text: str) -> Any:
@@ -102,5 +119,28 @@ def run_command(command: Callable[[], int | None], resume_hint: Callable[[], str
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: cannot use {error.filename}: {error.strerror}; give another file or folder", file=sys.stderr)
+        code = 2
+    except ModuleNotFoundError as error:
+        if (sentence := missing_library(error)) is None:
+            raise
+        print(f"error: {sentence}", file=sys.stderr)
+        code = 2
     sys.stdout.flush()
     sys.exit(code)
+
+
+def interpreter() -> str:
+    """The command that starts this Python here: such as ``.venv/bin/python`` for an environment below this folder."""
+    environment, here = Path(sys.prefix), Path.cwd()
+    if sys.prefix == sys.base_prefix or not environment.is_relative_to(here):
+        return "python"
+    return str(environment.relative_to(here) / "bin" / "python")
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 epoch``, ``2 epochs``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -152,6 +152,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:
+    """The error of a name that is not among ``known``, with the nearest."""
+    names = sorted(known)
+    return ConfigError(f"unknown {kind} '{name}'{nearest(name, names)}; choose one of {', '.join(names)}")
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML mapping; a missing or malformed file is a :class:`ConfigError`."""
     try:

@@ -155,7 +155,7 @@ def _fit(trainer: pl.Trainer, module: Classifier, config: TrainConfig, data: Dat
         split = Split(data.validation.images[part], data.validation.labels[part])
         return BatchLoader(split, config.eval_batch_size, device=device, **shared)
 
-    with _interruptible(trainer):
+    with _interruptible(trainer), _single_images_told(config):
         trainer.fit(
             module,
             EpochBatches(trainer, training, config.seed),
@@ -206,6 +206,20 @@ def _interruptible(trainer: pl.Trainer) -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _single_images_told(config: TrainConfig) -> Iterator[None]:
+    """Name the setting where batch normalisation meets a batch of one image."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ConfigError(
+            f"batch_size {config.batch_size} makes a batch of a single image, on which model '{config.model}' with its "
+            "batch normalisation cannot train; choose another batch_size"
+        ) from error
 
 
 @contextmanager
@@ -273,7 +287,7 @@ def fit(
         return {}
     if outcome.recorder.diverged:
         print(
-            f"warning: the loss is not finite after epoch {len(outcome.history) - 1}; a lower lr may help",
+            f"warning: the loss is not finite after epoch {len(outcome.history)}; a lower lr may help",
             file=sys.stderr,
         )
     options = loader_options(config, data)
@@ -298,7 +312,10 @@ def finished_run(folder: Path, config: TrainConfig, resume: bool, overwrite: boo
         raise ConfigError(f"{folder} already holds a run; add --resume to go on, --overwrite, or another --output")
     old, new = TrainConfig.checked(read_yaml(folder / "config.yaml")).model_dump(), config.model_dump()
     if changed := [key for key in new if old[key] != new[key] and key not in PLACE_KEYS]:
-        raise ConfigError(f"{folder} holds a run with other settings ({', '.join(changed)}), which cannot be resumed")
+        raise ConfigError(
+            f"{folder} holds a run with other settings ({', '.join(changed)}), which cannot be resumed; "
+            "use another --output, or --overwrite to start afresh"
+        )
     return read_metrics(folder) if (folder / "metrics.json").exists() else None
 
 

@@ -6,8 +6,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.cli import Parser, add_fields, field_values, run_command
-from training.config import TrainConfig
+from training.libraries import told_if_missing
+
+with told_if_missing():
+    from training.cli import Parser, add_fields, field_values, interpreter, run_command
+    from training.config import TrainConfig
 
 _EPILOG = """examples:
   python -m training.finetune_networks --model wavpool_paper --data cifar10
@@ -49,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         best = run_search(search, namespace.output or Path("runs") / f"search-{run.model}-{run.data}".replace("/", "_"))
         print(f"\nbest settings, written to {best}:\n{best.read_text(encoding='utf-8')}", end="")
 
-    run_command(command, lambda: f"go on with: python -m training.finetune_networks {' '.join(given)}")
+    run_command(command, lambda: f"go on with: {interpreter()} -m training.finetune_networks {' '.join(given)}")
 
 
 if __name__ == "__main__":

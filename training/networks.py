@@ -14,20 +14,20 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, O
 
 import wavpool  # noqa: F401  (registers its models in timm)
 from generators import AUGMENTS, DATASETS, Data
-from training.config import ConfigError, TrainConfig, nearest
+from training.config import ConfigError, TrainConfig, nearest, unknown_name
 
 
 def check_names(config: TrainConfig) -> None:
     """Raise :class:`ConfigError` where the model, data set or optimiser is unknown, naming the nearest known ones."""
     if config.data not in DATASETS:
-        raise ConfigError(f"unknown data set '{config.data}'; choose one of {', '.join(sorted(DATASETS))}")
+        raise unknown_name("data set", config.data, DATASETS)
     if not timm.is_model(config.model):
         raise ConfigError(
             f"unknown model '{config.model}'{nearest(config.model, timm.list_models())}; "
             'python -c "import timm, wavpool; print(timm.list_models())" lists them all'
         )
     if config.augment is not None and config.augment not in AUGMENTS:
-        raise ConfigError(f"unknown augment '{config.augment}'; choose one of {', '.join(AUGMENTS)}, or none")
+        raise unknown_name("augment", config.augment, [*AUGMENTS, "none"])
     optimizers = [str(name) for name in timm.optim.list_optimizers()]
     if config.optimizer not in optimizers:
         raise ConfigError(f"unknown optimizer '{config.optimizer}'{nearest(config.optimizer, optimizers)}")

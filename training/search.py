@@ -171,9 +171,10 @@ def open_study(search: SearchConfig, worker: int) -> Study:
     study = _create(search)
     settings = search.model_dump(mode="json", include={"train", "space", "objective", "epoch"})
     for key, value in settings.items():
-        if study.user_attrs.get(key, value) != value:
+        if differing := _differing(key, study.user_attrs.get(key, value), value):
             raise ConfigError(
-                f"study '{search.study}' was made with another '{key}'; choose another --study or --output"
+                f"study '{search.study}' was made with other settings ({', '.join(differing)}); "
+                "give those again, or another --study or --output"
             )
     for key in settings.keys() - study.user_attrs.keys():
         study.set_user_attr(key, settings[key])
@@ -181,6 +182,13 @@ def open_study(search: SearchConfig, worker: int) -> Study:
     seed = search.trial_config({}).seed + worker * _SEED_STEP + len(study.trials)
     study.sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=search.startup_trials)
     return study
+
+
+def _differing(key: str, old: Any, new: Any) -> list[str]:
+    """The settings under ``key`` that are not the same."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [f"{key}.{name}" for name in {**old, **new} if old.get(name) != new.get(name)]
+    return [] if old == new else [key]
 
 
 def _create(search: SearchConfig, again: bool = True) -> Study:
@@ -226,7 +234,7 @@ def _finished(study: Study) -> list[FrozenTrial]:
 
 def _report(study: Study, trial: FrozenTrial, search: SearchConfig) -> None:
     if trial.state != TrialState.COMPLETE:
-        print(f"trial {trial.number}: failed", flush=True)
+        print(f"trial {trial.number + 1}: failed", flush=True)
         return
     values = " ".join(f"{name}={describe(value)}" for name, value in trial.params.items())
     count = len(_finished(study))
@@ -244,9 +252,11 @@ def describe(value: Any) -> str:
 def write_best(study: Study, search: SearchConfig, output: Path) -> Path:
     """Write the best finished trial as ``best.yaml`` and all of them as ``trials.csv``; return the former's path."""
     trials = _finished(study)
-    rows = [{"trial": trial.number, search.objective: trial.value, **trial.params} for trial in trials]
+    rows = [{"trial": trial.number + 1, search.objective: trial.value, **trial.params} for trial in trials]
     write_csv(output / "trials.csv", rows)
     best = study.best_trial
-    comment = f"{search.objective} {best.value:.4f} in trial {best.number} of {len(trials)} of study {study.study_name}"
+    comment = (
+        f"{search.objective} {best.value:.4f} in trial {best.number + 1} of {len(trials)} of study {study.study_name}"
+    )
     write_yaml(output / "best.yaml", search.best_config(best.params), comment)
     return output / "best.yaml"

@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training.cli import Parser, add_fields, field_values, run_command
-from training.config import TrainConfig, load_config
+from training.libraries import told_if_missing
+
+with told_if_missing():
+    from training.cli import Parser, add_fields, counted, field_values, interpreter, run_command
+    from training.config import TrainConfig, load_config
 
 _EPILOG = """examples:
   python -m training.train_model --model wavpool_small --data cifar10 --epochs 5
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if metrics:
             print(_summary(metrics, output))
 
-    run_command(command, lambda: f"go on with: python -m training.train_model {' '.join(_with_resume(given))}")
+    run_command(command, lambda: f"go on with: {interpreter()} -m training.train_model {' '.join(_with_resume(given))}")
 
 
 def _with_resume(arguments: Sequence[str]) -> list[str]:
@@ -59,8 +62,10 @@ def _summary(metrics: dict[str, Any], output: Path) -> str:
         values = [metrics[split][key] for key in ("accuracy", "f1_macro", "roc_auc", "loss")]
         cells = "".join(f"{'-' if value is None else format(value, '.4f'):>10}" for value in values)
         lines.append(f"{split:10}{cells}")
-    best = f"best validation accuracy {metrics['best_validation_accuracy']:.4f} at epoch {metrics['best_epoch']}"
-    lines.append(f"{best}; {metrics['epochs']} epochs in {metrics['train_seconds']:.1f} s; written to {output}")
+    best = f"best validation accuracy {metrics['best_validation_accuracy']:.4f} at epoch {metrics['best_epoch'] + 1}"
+    lines.append(
+        f"{best}; {counted(metrics['epochs'], 'epoch')} in {metrics['train_seconds']:.1f} s; written to {output}"
+    )
     return "\n".join(lines)
 
 

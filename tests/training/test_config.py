@@ -1,5 +1,7 @@
 """Configs: what is accepted, and that every mistake is one sentence and exit code 2 before anything is written."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,11 +23,13 @@ from training.search import load_search
         (["--lr", "nan"], "'lr': input should be a finite number"),
         (["--epochs", "1.5"], "'epochs': input should be a valid integer"),
         (["--schedule", "cosin"], "'constant', 'cosine' or 'onecycle'"),
-        (["--limit", "10", "10"], "'limit"),
+        (["--limit", "10", "10"], "--limit takes 3 numbers: at most so many training, validation and test images"),
+        (["--limit", "a", "b", "c"], "test images; not a b c"),
         (["--limit", "10", "10", "5000"], "300"),
         (["--epochs", "3", "--warmup-epochs", "3"], "warmup_epochs (3) must be fewer than epochs (3)"),
         (["--model", "wavpool_smal"], "did you mean 'wavpool_small'"),
         (["--data", "mnits"], "choose one of cifar10, digits, fashion_mnist, mnist"),
+        (["--data", "cifar"], "(did you mean 'cifar10'?)"),
         (["--optimizer", "adamx"], "did you mean 'adamax'"),
         (["--augment", "cropp"], "choose one of crop"),
         (["--model-kwargs", "hidden"], "KEY=VALUE"),
@@ -48,6 +52,40 @@ def test_a_mistake_is_one_sentence(
     assert told in err
     assert err.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("flags", [[], ["--overwrite"]])
+def test_an_output_that_cannot_be_a_folder_is_told(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "README.md"
+    file.write_text("precious")
+    with pytest.raises(SystemExit) as stop:
+        train_model.main(["--model", "mlp_paper", "--epochs", "1", "--output", str(file), *flags])
+    err = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert err.startswith(f"error: cannot use {file}")
+    assert err.count("\n") == 1
+    assert file.read_text() == "precious"
+
+
+def test_a_batch_of_one_image_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--epochs", "1", "--batch-size", "1", "--limit", "8", "8", "8", "--output", str(tmp_path / "run")]
+    with pytest.raises(SystemExit) as stop:
+        train_model.main(["--model", "wavpool_tiny", *flags])
+    assert stop.value.code == 2
+    assert "error: batch_size 1 makes a batch of a single image" in capsys.readouterr().err
+
+
+def test_a_missing_library_is_told(tmp_path: Path) -> None:
+    root = Path(train_model.__file__).parents[1]
+    for missing, command in (("pydantic", "run_experiments"), ("lightning", "training.train_model")):
+        block = f"import sys, runpy; sys.modules[{missing!r}] = None; sys.path.insert(0, {str(root)!r})"
+        call = f"sys.argv = ['x', '--epochs', '1']; runpy.run_module({command!r}, run_name='__main__')"
+        done = subprocess.run([sys.executable, "-c", f"{block}; {call}"], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 2, done.stderr
+        assert done.stderr.startswith(f"error: the library '{missing}' is not installed for ")
+        assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from training.callbacks import LAST
 from training.comparison.budget import count_parameters
 from training.comparison.figures import write_figures
 from training.comparison.page import write_page
-from training.comparison.plan import Choice, Experiment, Plan, build_plan
+from training.comparison.plan import Choice, Experiment, Plan, Run, build_plan, with_finished
 from training.comparison.progress import clock
 from training.comparison.results import collect
 from training.comparison.runner import execute, stored_metrics
@@ -61,6 +62,7 @@ def run_experiment(
         budget: ``trials``, ``epochs`` and ``limit`` of each search; None keeps those of the search space.
     """
     found: dict[str, Path] | None = None
+    searched: dict[str, str] = {}
     if experiment.search:
         searches = plan_searches(experiment, choice, settings, budget)
         if settings.dry_run:
@@ -71,24 +73,34 @@ def run_experiment(
                 return
         else:
             run_searches(searches)
-        found = found_configs(searches)
+        # also those of earlier commands, whose runs the report keeps
+        others = plan_searches(experiment, replace(choice, data=None, models=None), settings, budget)
+        found = found_configs([*others, *searches])
+        searched = {f"search {name}": str(value) for name, value in budget.items() if value is not None}
     plan = build_plan(preset, experiment, choice, found)
+    plan = replace(plan, changed={**plan.changed, **searched})
     for config in {run.config.model: run.config for run in plan.runs}.values():
         check_names(config)
     if settings.dry_run:
         print(describe_plan(plan, settings.output))
         return
     execute(plan, settings.output, settings.workers, settings.threads)
-    report(plan, settings.output)
+    report(with_finished(plan, choice, settings.output, partial(_is_finished, settings.output), found), settings.output)
+
+
+def _is_finished(output: Path, run: Run) -> bool:
+    return stored_metrics(run, output) is not None
 
 
 def report(plan: Plan, output: Path) -> None:
     """Print the tables of the finished runs of ``plan`` and write all files to ``output``."""
     results = collect(plan, output)
-    head = f"# {plan.experiment.title}\n\n{plan.experiment.about}\n\nMean ± standard deviation over {_seeds(plan)}."
+    head = f"# {plan.experiment.title}\n\n{plan.about}\n\nMean ± standard deviation over {_seeds(plan)}."
     print(f"\n{main_table(results).text()}")
     if (table := published_table(results)) is not None:
         print(f"\nBeside the published validation accuracies:\n\n{table.text()}")
+    if plan.differs:
+        print(f"\n{plan.differs}")
     files = [*write_tables(results, output, head), *write_figures(results, output)]
     page = write_page(results, output)
     names = ", ".join(file.name for file in files)
@@ -96,8 +108,8 @@ def report(plan: Plan, output: Path) -> None:
 
 
 def _seeds(plan: Plan) -> str:
-    seeds = sorted({run.config.seed for run in plan.runs})
-    return f"{len(seeds)} runs (seeds {', '.join(map(str, seeds))})" if len(seeds) > 1 else f"one run (seed {seeds[0]})"
+    seeds = plan.seeds
+    return f"the seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"one run (seed {seeds[0]})"
 
 
 def describe_plan(plan: Plan, output: Path) -> str:
@@ -121,7 +133,13 @@ def describe_plan(plan: Plan, output: Path) -> str:
     todo = sum(metrics is None for metrics in stored)
     # Words first: Table sets the first columns flush left.
     table = Table(["run", "model", "folder", "epochs", "parameters", "time", "state"], rows, 3)
-    rest = f", {unknown} of a kind that has not been timed yet" if unknown else ""
-    return (
-        f"{table.text()}\n\n{len(rows)} runs, {todo} to do{rest}; about {clock(left)} known to be left; folder {output}"
-    )
+    return f"{table.text()}\n\n{len(rows)} runs, {todo} to do; {_time_left(todo, unknown, left)}; folder {output}"
+
+
+def _time_left(todo: int, unknown: int, seconds: float) -> str:
+    if not todo:
+        return "all are finished"
+    if unknown == todo:
+        return "no run like them is finished, so how long they take is not known"
+    rest = f" for {todo - unknown} of them, the others are not like any finished run" if unknown else ""
+    return f"about {clock(seconds)} left{rest}"

@@ -64,8 +64,11 @@ def histories(results: Results) -> Figure:
         row[0].set_title(NAMES.get(data, data), loc="left", fontweight="bold")
     for axes in grid[-1]:
         axes.set_xlabel("epoch")
-    handles, names = grid[0][0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 6), frameon=False)
+    lines = {str(line.get_label()): line for axes in grid[:, 0] for line in axes.get_lines()}
+    handles = {name: lines[name] for name in results.plan.labels.values() if name in lines}
+    figure.legend(
+        list(handles.values()), list(handles), loc="outside upper center", ncols=min(len(handles), 6), frameon=False
+    )
     return figure
 
 
@@ -73,6 +76,8 @@ def _history_panel(axes: Axes, results: Results, data: str, column: str) -> None
     lows, highs = [], []
     for key, color in model_colors(results).items():
         curve = curves(results, data, key, column)
+        if curve.empty:
+            continue
         axes.plot(curve.index, curve["mean"], color=color, linewidth=1.7, label=results.plan.labels[key])
         axes.fill_between(
             curve.index, curve["mean"] - curve["std"], curve["mean"] + curve["std"], color=color, alpha=0.18, lw=0
@@ -82,7 +87,8 @@ def _history_panel(axes: Axes, results: Results, data: str, column: str) -> None
         highs.append(late.max())
     if column == "validation_loss":  # one bad epoch of one model would squeeze all curves to the floor
         span = sorted(highs)[len(highs) // 2] - min(lows)
-        axes.set_ylim(min(lows) - 0.06 * span, min(axes.get_ylim()[1], min(lows) + 1.8 * span))
+        if span > 0:
+            axes.set_ylim(min(lows) - 0.06 * span, min(axes.get_ylim()[1], min(lows) + 1.8 * span))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _plain(axes, "y")
 
@@ -149,6 +155,8 @@ def accuracies(results: Results) -> Figure:
     for axes, data in zip(figure.subplots(1, len(data_sets), squeeze=False, sharey=True)[0], data_sets, strict=True):
         for position, (key, color) in enumerate(model_colors(results).items()):
             rows = results.runs_of(data, key)
+            if rows.empty:
+                continue
             for measure, shift, fill in (("validation_accuracy", -0.16, "white"), ("test_accuracy", 0.16, color)):
                 values = rows[measure]
                 height = [position + shift] * len(values)

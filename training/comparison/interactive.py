@@ -30,12 +30,15 @@ def figures(results: Results) -> dict[str, go.Figure]:
 def histories(results: Results) -> go.Figure:
     """A panel a data set and metric: mean over the seeds, and a band of one standard deviation to both sides."""
     data_sets, columns = results.plan.data, list(HISTORIES)
+    first = {group.key: group.data for group in reversed(results.groups)}
     figure = _grid(results, len(columns), [NAMES.get(data, data) for data in data_sets], 300, 40)
     for row, data in enumerate(data_sets, start=1):
         for column, (measure, name) in enumerate(HISTORIES.items(), start=1):
             at = {"row": row, "col": column}
             for key, color in model_colors(results).items():
                 curve = curves(results, data, key, measure)
+                if curve.empty:
+                    continue
                 low, high = curve["mean"] - curve["std"], curve["mean"] + curve["std"]
                 shared = {"x": curve.index, "legendgroup": key, "mode": "lines"}
                 edge = {"line_width": 0, "hoverinfo": "skip", "showlegend": False}
@@ -43,7 +46,7 @@ def histories(results: Results) -> go.Figure:
                 figure.add_scatter(y=low, fill="tonexty", fillcolor=_faint(color), **shared, **edge, **at)
                 figure.add_scatter(
                     y=curve["mean"], name=results.plan.labels[key], line={"color": color, "width": 2},
-                    showlegend=row == column == 1, customdata=curve["std"],
+                    showlegend=column == 1 and data == first[key], customdata=curve["std"],
                     hovertemplate="%{y:.4f} ± %{customdata:.4f}", **shared, **at,
                 )  # fmt: skip
             figure.update_yaxes(title_text=name, title_standoff=6, **at)
@@ -107,6 +110,8 @@ def accuracies(results: Results) -> go.Figure:
     for column, data in enumerate(data_sets, start=1):
         for position, (key, color) in enumerate(model_colors(results).items()):
             rows = results.runs_of(data, key)
+            if rows.empty:
+                continue
             for measure, shift, fill, word in (
                 ("validation_accuracy", -0.17, "white", "validation"), ("test_accuracy", 0.17, color, "test"),
             ):  # fmt: skip

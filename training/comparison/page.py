@@ -63,13 +63,13 @@ def page(results: Results) -> str:
 
 def _body(results: Results) -> Iterable[str]:
     experiment = results.plan.experiment
-    yield f"<h1>{escape(experiment.title)}</h1>\n<p>{escape(experiment.about)}</p>"
+    yield f"<h1>{escape(experiment.title)}</h1>\n<p>{escape(results.plan.about)}</p>"
     yield f'<p class="facts">{escape(_facts(results))}</p>'
     yield "<h2>Results</h2>" + _html(main_table(results), results, best=True)
     yield f'<p class="note">{escape(_NOTES)}</p>'
     if (table := published_table(results)) is not None:
         yield "<h2>Beside the published values</h2>" + _html(table, results)
-        yield f'<p class="note">{escape(_PUBLISHED)}</p>'
+        yield f'<p class="note">{escape(f"{_PUBLISHED} {results.plan.differs}".rstrip())}</p>'
     for name, figure in figures(results).items():
         caption = f"<figcaption>{_CAPTIONS[name]}</figcaption>"
         yield f"<h2>{_HEADINGS[name]}</h2>\n<figure>{_embedded(name, figure)}{caption}</figure>"

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from training.config import CONFIGS, PLACE_KEYS, ConfigError, StrictModel, TrainConfig, load_config, nearest, read_yaml
+from training.config import (
+    CONFIGS,
+    PLACE_KEYS,
+    ConfigError,
+    StrictModel,
+    TrainConfig,
+    load_config,
+    nearest,
+    read_yaml,
+    unknown_name,
+)
 
 EXPERIMENTS = CONFIGS / "experiments"
 """Folder of the presets, one YAML file each."""
@@ -85,11 +95,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """All runs of an experiment, in the order in which they are computed."""
+    """All runs of an experiment, in the order in which they are computed.
+
+    ``changed`` are the settings that the command line has changed, in words by name.
+    """
 
     preset: str
     experiment: Experiment
     runs: tuple[Run, ...]
+    changed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def data(self) -> list[str]:
@@ -106,6 +120,29 @@ class Plan:
         """The keys of the models, in order."""
         return list(dict.fromkeys(run.key for run in self.runs))
 
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, sorted."""
+        return sorted({run.config.seed for run in self.runs})
+
+    @property
+    def differs(self) -> str:
+        """How the runs differ from the preset's, as a sentence; nothing where they do not."""
+        seeds = {"seeds": _listed(self.seeds)} if self.seeds != sorted(self.experiment.seeds) else {}
+        words = ", ".join(f"{name} {value}" for name, value in {**self.changed, **seeds}.items())
+        return words and f"These runs differ from the preset {self.preset}: {words}."
+
+    @property
+    def about(self) -> str:
+        """What is compared and how."""
+        epochs = max(run.config.epochs for run in self.runs)
+        training = f"Training takes at most {epochs} epoch{'' if epochs == 1 else 's'}."
+        return " ".join(filter(None, [self.experiment.about, training, self.differs]))
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return ", ".join(map(str, values))
+
 
 def presets() -> list[str]:
     """Names of the presets."""
@@ -120,9 +157,7 @@ def load_experiment(preset: str) -> Experiment:
     """
     path = Path(preset) if preset.endswith((".yaml", ".yml")) else EXPERIMENTS / f"{preset}.yaml"
     if path.parent == EXPERIMENTS and preset not in presets():
-        raise ConfigError(
-            f"unknown preset '{preset}'{nearest(preset, presets())}; choose one of {', '.join(presets())}"
-        )
+        raise unknown_name("preset", preset, presets())
     values = read_yaml(path)
     models = values.get("models")
     if isinstance(models, dict):
@@ -148,11 +183,12 @@ def check_choice(experiment: Experiment, choice: Choice) -> None:
 
     for name in choice.data or experiment.data:
         if name not in DATASETS:
-            raise ConfigError(f"unknown data set '{name}'{nearest(name, DATASETS)}; choose among {', '.join(DATASETS)}")
+            raise unknown_name("data set", name, DATASETS)
     for name in choice.models or ():
         if name not in experiment.models:
-            known = ", ".join(experiment.models)
-            raise ConfigError(f"unknown model '{name}'{nearest(name, experiment.models)}; choose among {known}")
+            key = next((key for key, entry in experiment.models.items() if entry.model == name), None)
+            hint = f" (did you mean '{key}'?)" if key else nearest(name, experiment.models)
+            raise ConfigError(f"unknown model '{name}'{hint}; the preset's keys are {', '.join(experiment.models)}")
 
 
 def build_plan(preset: str, experiment: Experiment, choice: Choice, found: Mapping[str, Path] | None = None) -> Plan:
@@ -176,7 +212,39 @@ def build_plan(preset: str, experiment: Experiment, choice: Choice, found: Mappi
         for seed in dict.fromkeys(experiment.seeds if choice.seeds is None else choice.seeds)
         for key in keys
     ]
-    return Plan(preset, experiment, tuple(runs))
+    return Plan(preset, experiment, tuple(runs), _changed(experiment, choice))
+
+
+def _changed(experiment: Experiment, choice: Choice) -> dict[str, str]:
+    """The settings of ``choice`` that are not those of the preset."""
+    key, data = next(iter(experiment.models)), (choice.data or experiment.data)[0]
+    usual = base_config(experiment, key, data, 0, Choice())
+    wanted = {name: value for name, value in (choice.training or {}).items() if name not in PLACE_KEYS}
+    return {
+        name: f"{value} instead of {getattr(usual, name)}"
+        for name, value in wanted.items()
+        if value != getattr(usual, name)
+    }
+
+
+def with_finished(plan: Plan, choice: Choice, output: Path, finished: Callable[[Run], bool],
+                  found: Mapping[str, Path] | None = None) -> Plan:  # fmt: skip
+    """``plan`` and all finished runs in ``output`` of its preset and settings: of other models, data sets and seeds.
+
+    So a narrower command does not take from a report what a wider one has put there.
+    """
+    folders = [file.parent for file in output.glob("*/*-*-*-*/metrics.json")]
+    seeds = {int(seed) for folder in folders if (seed := folder.name.split("-")[-2]).isdigit()}
+    there = {folder.parent.name for folder in folders}
+    data_sets = [*plan.data, *(data for data in plan.experiment.data if data in there and data not in plan.data)]
+    order = {data: place for place, data in enumerate(plan.experiment.data)}
+    wide = Choice(
+        sorted(data_sets, key=lambda data: order.get(data, len(order))),
+        None, sorted(seeds | set(plan.seeds)), choice.training,
+    )  # fmt: skip
+    asked = {run.name for run in plan.runs}
+    runs = build_plan(plan.preset, plan.experiment, wide, found).runs
+    return replace(plan, runs=tuple(run for run in runs if run.name in asked or finished(run)))
 
 
 def stage(key: str, data: str) -> str:
@@ -188,7 +256,17 @@ def base_config(experiment: Experiment, key: str, data: str, seed: int, choice: 
     """The run as the files have it, before widths are matched and searched settings taken."""
     entry = experiment.models[key]
     fixed = {"model": entry.model.format(data=data), "data": data, "seed": seed}
-    return load_config(CONFIGS / experiment.config, experiment.set | entry.set | dict(choice.training or {}) | fixed)
+    return _load(CONFIGS / experiment.config, experiment.set | entry.set | fixed, choice)
+
+
+def _load(path: Path, values: Mapping[str, Any], choice: Choice) -> TrainConfig:
+    """The config in ``path`` with ``values`` and the choice's settings over it, and a warm-up that fits few epochs."""
+    usual = load_config(path, values)
+    settings = dict(choice.training or {})
+    epochs = settings.get("epochs")
+    if isinstance(epochs, int) and 0 < epochs <= usual.warmup_epochs:
+        settings = {"warmup_epochs": usual.warmup_epochs * epochs / usual.epochs} | settings
+    return load_config(path, {**values, **settings})
 
 
 def _config(
@@ -196,7 +274,7 @@ def _config(
 ) -> TrainConfig:
     entry = experiment.models[key]
     if found is not None and stage(key, data) in found:
-        return load_config(found[stage(key, data)], dict(choice.training or {}) | {"seed": seed})
+        return _load(found[stage(key, data)], {"seed": seed}, choice)
     config = base_config(experiment, key, data, seed, choice)
     if entry.match is None:
         return config

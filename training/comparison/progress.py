@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+from training.cli import counted
 from training.comparison.plan import Plan
 
 
@@ -50,7 +51,7 @@ class Progress:
         validation, test = (metrics[split]["accuracy"] for split in ("validation", "test"))
         line = (
             f"{self._head(index)}: validation {validation:.4f}, test {test:.4f}, "
-            f"{metrics['epochs']} epochs in {metrics['train_seconds']:.1f} s"
+            f"{counted(metrics['epochs'], 'epoch')} in {metrics['train_seconds']:.1f} s"
         )
         rest = f"; about {self.time_left()} left" if any(self._left.values()) else ""
         tqdm.write(line + rest)

@@ -71,4 +71,4 @@ def run_searches(searches: list[Search]) -> None:
 
 def found_configs(searches: list[Search]) -> dict[str, Path]:
     """The configs found, by :func:`training.comparison.plan.stage`."""
-    return {search.name: search.best for search in searches}
+    return {search.name: search.best for search in searches if search.best.exists()}

@@ -53,6 +53,8 @@ def main_table(results: Results) -> Table:
         "training, s": lambda group: spread(group, "train_seconds", ".1f"),
         "inference, ms": lambda group: spread(group, "inference_ms", ".2f"),
     }
+    if len({group.runs for group in results.groups}) > 1:
+        columns = {"runs": lambda group: str(group.runs)} | columns
     rows = [
         [NAMES.get(group.data, group.data), group.model, *(write(group) for write in columns.values())]
         for group in results.groups
@@ -61,7 +63,7 @@ def main_table(results: Results) -> Table:
 
 
 def published_table(results: Results) -> Table | None:
-    """Ours beside the paper's stored values; None where no model of the plan has any."""
+    """The reruns beside the paper's stored values; None where no model of the plan has any."""
     if not results.plan.experiment.published or not (found := beside_published(results)):
         return None
     columns: dict[str, Callable[[Comparison], str]] = {
@@ -69,10 +71,10 @@ def published_table(results: Results) -> Table | None:
         "model": lambda row: row.model,
         "epoch": lambda row: row.compared,
         "published": lambda row: f"{row.published:.4f}",
-        "ours": lambda row: plus_minus(row.ours, row.ours_sd),
+        "rerun": lambda row: plus_minus(row.ours, row.ours_sd),
         "difference": lambda row: f"{row.difference:+.4f}".replace("-", "−"),
         "published, last": lambda row: plus_minus(row.published_last, row.published_last_sd),
-        "ours, last": lambda row: plus_minus(row.ours_last, row.ours_last_sd),
+        "rerun, last": lambda row: plus_minus(row.ours_last, row.ours_last_sd),
         "epochs run": lambda row: f"{row.epochs:.0f}",
         "parameters": lambda row: _parameters(row.published_parameters, row.ours_parameters),
     }
@@ -106,8 +108,9 @@ def write_tables(results: Results, output: Path, head: str) -> list[Path]:
     frames = {"results.csv": pd.DataFrame([_flat(group) for group in results.groups]), "runs.csv": results.runs}
     text = f"{head}\n\n{main_table(results).markdown()}\n"
     if (table := published_table(results)) is not None:
+        note = " ".join(filter(None, ["Validation accuracy.", results.plan.differs]))
         frames["published.csv"] = pd.DataFrame([asdict(row) for row in beside_published(results)])
-        text += f"\n## Beside the published values\n\nValidation accuracy.\n\n{table.markdown()}\n"
+        text += f"\n## Beside the published values\n\n{note}\n\n{table.markdown()}\n"
     for name, frame in frames.items():
         write_text(output / name, frame.to_csv(index=False))
     write_text(output / "results.md", text)
