@@ -17,7 +17,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 NAMES = ("comparison", "inference", "block_tour")
-EPOCHS = 3  # the digits recipe warms up for two
+EPOCHS = 2  # as many as the digits recipe warms up for
 
 
 def read(name: str) -> NotebookNode:
