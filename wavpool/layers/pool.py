@@ -85,18 +85,23 @@ class MultiResolutionPool(nn.Module):
     def forward(self, responses: list[Tensor]) -> Tensor:
         pooled: list[Tensor] = []
         for start in range(0, self.num_levels, self.level_kernel):
-            x = self._align(responses[start], start)
+            # The hidden axis first: it is the longest, so the other two then cost little.
+            x = self._pool_hidden(responses[start], start)
             end = min(start + self.level_kernel, self.num_levels)
             for level in range(start + 1, end):
-                x = self._join(x, self._align(responses[level], level))
+                x = self._join(x, self._pool_hidden(responses[level], level))
             x = self._average(x, end - start)
-            x = self._pool_bands(x)  # (B, bands', width)
-            pooled.append(self._pool_hidden(x, self.widths[start]).flatten(1))
+            pooled.append(self._pool_axis(x, 1, self.bands, self.band_kernel).flatten(1))
         return torch.cat(pooled, dim=1)
 
-    def _align(self, x: Tensor, level: int) -> Tensor:
+    def _pool_hidden(self, x: Tensor, level: int) -> Tensor:
+        """`(B, bands, hidden)` -> `(B, bands, width')`: pads and pools, without pooling whole windows of padding."""
         front = self.widths[level] - self.hidden[level]
-        return F.pad(x, (front, 0)) if front > 0 else x
+        partial = front % self.hidden_kernel
+        x = F.pad(x, (partial, 0)) if partial > 0 else x
+        x = self._pool_axis(x, 2, partial + self.hidden[level], self.hidden_kernel)
+        whole = front // self.hidden_kernel
+        return F.pad(x, (whole, 0)) if whole > 0 else x
 
     def _join(self, a: Tensor, b: Tensor) -> Tensor:
         if self.mode == "average":
@@ -108,32 +113,27 @@ class MultiResolutionPool(nn.Module):
     def _average(self, x: Tensor, count: int) -> Tensor:
         return x / count if self.mode == "average" and count > 1 else x
 
-    def _pool_bands(self, x: Tensor) -> Tensor:
-        """`(B, bands, width)` -> `(B, bands', width)`."""
-        if self.band_kernel == 1:
+    def _pool_axis(self, x: Tensor, dim: int, length: int, kernel: int) -> Tensor:
+        """Pool axis `dim` (1 or 2), of `length`. Strided slices, because a window of two is too short to vectorise."""
+        if kernel == 1:
             return x
-        return self._pool_axis(x.transpose(1, 2), self.bands, self.band_kernel).transpose(1, 2)
-
-    def _pool_hidden(self, x: Tensor, width: int) -> Tensor:
-        """`(B, bands', width)` -> `(B, bands', width')`."""
-        return x if self.hidden_kernel == 1 else self._pool_axis(x, width, self.hidden_kernel)
-
-    def _pool_axis(self, x: Tensor, length: int, kernel: int) -> Tensor:
-        """Pool the last axis, of `length`. Strided slices, because a window of two is too short to vectorise."""
         whole = length // kernel * kernel
-        parts: list[Tensor] = []
-        if whole > 0:
-            y = x[..., 0:whole:kernel]
-            for offset in range(1, kernel):
-                y = self._join(y, x[..., offset:whole:kernel])
-            parts.append(self._average(y, kernel))
+        parts = [self._pool_window(x, dim, 0, whole, kernel, kernel)]  # empty where no window is whole
         if self.ceil_mode and whole < length:
-            y = x[..., whole : whole + 1]
-            for offset in range(whole + 1, length):
-                y = self._join(y, x[..., offset : offset + 1])
-            parts.append(self._average(y, length - whole))
-        return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
+            parts.append(self._pool_window(x, dim, whole, length, length, length - whole))
+        return torch.cat(parts, dim=dim) if len(parts) > 1 else parts[0]
+
+    def _pool_window(self, x: Tensor, dim: int, start: int, end: int, step: int, count: int) -> Tensor:
+        """Join the `count` slices `start + i : end : step` of axis `dim`."""
+        y = _slice(x, dim, start, end, step)
+        for offset in range(1, count):
+            y = self._join(y, _slice(x, dim, start + offset, end, step))
+        return self._average(y, count)
 
     def extra_repr(self) -> str:
         kernel = (self.hidden_kernel, self.band_kernel, self.level_kernel)
         return f"kernel_size={kernel}, mode={self.mode}, ceil_mode={self.ceil_mode}, num_features={self.num_features}"
+
+
+def _slice(x: Tensor, dim: int, start: int, end: int, step: int) -> Tensor:
+    return x[:, start:end:step] if dim == 1 else x[:, :, start:end:step]
