@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..transforms import haar_analysis, level_sizes
+from ..transforms import haar_analysis, haar_lowpass, level_sizes
 from .band_linear import BandLinear
 from .geometry import check_image, resolve_levels, to_size
 from .pool import MultiResolutionPool
@@ -74,6 +74,8 @@ class WavPool(nn.Module):
         self.act = act_layer() if act_layer is not None else nn.Identity()
         self.pool = MultiResolutionPool(widths, 3, kernel_size, pool_mode, ceil_mode)
         self.kept_bands = [self.pool.kept(index)[0] for index in range(len(widths))]
+        # Finest levels of which `forward` needs no detail.
+        self.unused_levels = min(n for n, kept in zip(self.level_numbers, self.kept_bands, strict=True) if kept) - 1
         self.num_features = self.pool.num_features
         self.approximation: BandLinear | None = None
         self.approximation_pool: MultiResolutionPool | None = None
@@ -98,15 +100,17 @@ class WavPool(nn.Module):
         `num_bands` limits how many bands of each level are computed; a level with none is left out, finest levels only.
         """
         check_image(x, self.in_chans, self.sizes[0])
-        approximation, details = haar_analysis(x, self.sizes)
+        skipped = self.unused_levels if num_bands is not None else 0
+        for size in self.sizes[:skipped]:
+            x = haar_lowpass(x, size)
+        approximation, details = haar_analysis(x, self.sizes[skipped:])
         responses: list[Tensor] = []
         for index, linear in enumerate(self.levels):
-            horizontal, vertical, diagonal = details[self.level_numbers[index] - 1]
-            bands = [horizontal, vertical, diagonal]
-            if num_bands is not None:
-                bands = bands[: num_bands[index]]
-            if len(bands) > 0:
-                responses.append(self.act(linear(bands)))
+            count = num_bands[index] if num_bands is not None else 3
+            if count > 0:
+                horizontal, vertical, diagonal = details[self.level_numbers[index] - 1 - skipped]
+                bands = [horizontal, vertical, diagonal]
+                responses.append(self.act(linear(bands[:count])))
         if self.approximation is not None:
             responses.append(self.act(self.approximation([approximation])))
         return responses
