@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ..transforms import haar_step, level_sizes
+from ..transforms import haar_lowpass, haar_step, level_sizes
 from .band_linear import BandLinear
 from .geometry import check_image, resolve_levels, to_size
 
@@ -51,10 +51,10 @@ class MicroWav(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_image(x, self.in_chans, self.sizes[0])
-        bands: list[Tensor] = []
-        for size in self.sizes[:-1]:
-            x, horizontal, vertical, diagonal = haar_step(x, size)
-            bands = [horizontal, vertical, diagonal]
+        for size in self.sizes[:-2]:
+            x = haar_lowpass(x, size)
+        approximation, horizontal, vertical, diagonal = haar_step(x, self.sizes[-2])
+        bands = [horizontal, vertical, diagonal]
         if self.approximation:
-            bands = [bands[0], bands[1], bands[2], x]
+            bands.append(approximation)
         return self.act(self.linear(bands))  # type: ignore[no-any-return]

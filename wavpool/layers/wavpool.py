@@ -86,7 +86,7 @@ class WavPool(nn.Module):
             self.num_features += self.approximation_pool.num_features
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.pool_responses(self.responses(x, self.kept_bands))
+        x = self.pool_responses(self.responses(x, pooled_only=True))
         if self.training:
             # The weights of a level that the pooling drops get the zero gradients they would get if it were computed.
             for index, linear in enumerate(self.levels):
@@ -94,19 +94,19 @@ class WavPool(nn.Module):
                     x = x + linear.zero()  # type: ignore[operator]
         return x
 
-    def responses(self, x: Tensor, num_bands: list[int] | None = None) -> list[Tensor]:
+    def responses(self, x: Tensor, pooled_only: bool = False) -> list[Tensor]:
         """Hidden responses `(B, 3, hidden)` a level, coarsest first, then the approximation's `(B, 1, hidden)`, if any.
 
-        `num_bands` limits how many bands of each level are computed; a level with none is left out, finest levels only.
+        With `pooled_only`, bands that the pooling drops are not computed, and levels that it drops are left out.
         """
         check_image(x, self.in_chans, self.sizes[0])
-        skipped = self.unused_levels if num_bands is not None else 0
+        skipped = self.unused_levels if pooled_only else 0
         for size in self.sizes[:skipped]:
             x = haar_lowpass(x, size)
         approximation, details = haar_analysis(x, self.sizes[skipped:])
         responses: list[Tensor] = []
         for index, linear in enumerate(self.levels):
-            count = num_bands[index] if num_bands is not None else 3
+            count = self.kept_bands[index] if pooled_only else 3
             if count > 0:
                 horizontal, vertical, diagonal = details[self.level_numbers[index] - 1 - skipped]
                 bands = [horizontal, vertical, diagonal]
