@@ -1,0 +1,36 @@
+"""Checks that the transforms share, and the precision in which they compute."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+HALF = (torch.float16, torch.bfloat16)
+
+
+def check_floating(x: Tensor) -> None:
+    """Raise TypeError, which names the remedy, unless `x` is a real floating-point tensor."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x must be a tensor, got {type(x).__name__}; convert it with torch.as_tensor(x)")
+    if x.is_complex():
+        raise TypeError(f"x must be a floating-point tensor, got {x.dtype}; transform x.real and x.imag apart")
+    if not x.is_floating_point():
+        raise TypeError(f"x must be a floating-point tensor, got {x.dtype}; convert it with x.float()")
+
+
+def normal_axes(x: Tensor, axes: Sequence[int]) -> tuple[int, ...]:
+    """`axes` counted from the front; ValueError where one is missing, named twice or empty."""
+    if any(not -x.ndim <= axis < x.ndim for axis in axes):
+        raise ValueError(f"axes must be {-x.ndim} to {x.ndim - 1} for shape {tuple(x.shape)}, got {tuple(axes)}")
+    normal = tuple(axis % x.ndim for axis in axes)
+    if len(set(normal)) != len(normal):
+        raise ValueError(f"axes must differ, got {tuple(axes)} for shape {tuple(x.shape)}")
+    for axis in normal:
+        if x.shape[axis] == 0:
+            raise ValueError(f"every transformed length must be at least 1, got shape {tuple(x.shape)}")
+    return normal
+
+
+def widened(x: Tensor) -> Tensor:
+    """`x` in the precision of the computation: half precisions are summed in float32."""
+    return x.float() if x.dtype in HALF else x
