@@ -1,0 +1,108 @@
+"""Compile `dwt.c` with the machine's own C compiler, once, into a cache folder.
+
+The library is keyed by sources, compiler, flags and processor, so that a home folder shared by different machines holds
+one for each. Where anything is missing the transforms use torch's own operators; `status()` says why.
+
+Environment: `WAVPOOL_NATIVE=0` forbids the kernel, `CC` names the compiler, `XDG_CACHE_HOME` moves the cache.
+"""
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+SOURCES = ("dwt.c", "dwt_real.h")
+BASE = ("-O3", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared")
+# Tuned and parallel, then less of either: not every compiler knows OpenMP or the processor's name.
+VARIANTS = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native",), ())
+LINK = ("-Wl,-undefined,dynamic_lookup",) if platform.system() == "Darwin" else ()
+
+
+class Unavailable(RuntimeError):
+    """There is no kernel here; the message says why."""
+
+
+@functools.cache
+def _load() -> ctypes.CDLL | Unavailable:
+    try:
+        return _compiled()
+    except (OSError, Unavailable, subprocess.SubprocessError) as error:
+        return Unavailable(str(error))
+
+
+def library() -> ctypes.CDLL | None:
+    """The compiled kernel, `None` where there is none."""
+    loaded = _load()
+    return loaded if isinstance(loaded, ctypes.CDLL) else None
+
+
+def status() -> str:
+    """Path of the compiled kernel, or why there is none.
+
+    >>> isinstance(status(), str)
+    True
+    """
+    loaded = _load()
+    return loaded._name if isinstance(loaded, ctypes.CDLL) else str(loaded)
+
+
+def _compiled() -> ctypes.CDLL:
+    if os.environ.get("WAVPOOL_NATIVE") == "0":
+        raise Unavailable("switched off by WAVPOOL_NATIVE=0")
+    if os.name != "posix":
+        raise Unavailable("built on Linux and macOS only")
+    compiler = shutil.which(os.environ.get("CC") or "cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        raise Unavailable("no C compiler found; install gcc or clang, or set CC")
+    reasons = []
+    for flags in VARIANTS:
+        try:
+            return ctypes.CDLL(str(_build(compiler, (*BASE, *flags, *LINK))))
+        except (OSError, subprocess.SubprocessError) as error:  # flags the compiler or the loader does not take
+            reasons.append(_last_line(error))
+    raise Unavailable(f"{compiler} cannot build it: {reasons[-1]}")
+
+
+def _build(compiler: str, flags: tuple[str, ...]) -> Path:
+    digest = hashlib.sha256(repr((compiler, flags, _processor())).encode())
+    for name in SOURCES:
+        digest.update((FOLDER / name).read_bytes())
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wavpool" / "native"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    target = folder / f"dwt-{digest.hexdigest()[:20]}.so"
+    if target.exists() and target.stat().st_uid == os.getuid():  # never load what another user put there
+        return target
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        built = Path(temporary) / target.name
+        # In two steps: linking without -fopenmp leaves OpenMP's symbols to torch's own runtime, so that there is one
+        # pool of threads and not two that wait for each other.
+        objects = Path(temporary) / "dwt.o"
+        compile_flags = [flag for flag in flags if flag not in ("-shared", *LINK)]
+        _run([compiler, *compile_flags, "-c", str(FOLDER / "dwt.c"), "-o", str(objects)])
+        _run([compiler, "-shared", *LINK, str(objects), "-o", str(built)])
+        built.replace(target)
+    return target
+
+
+def _run(command: list[str]) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+
+
+def _last_line(error: Exception) -> str:
+    text = getattr(error, "stderr", None) or str(error)
+    return (str(text).strip().splitlines() or ["no reason given"])[-1]
+
+
+def _processor() -> str:
+    """What `-march=native` depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line for line in lines if line.startswith(("flags", "Features")))
+    except (OSError, StopIteration):
+        return f"{platform.machine()} {platform.processor()}"
