@@ -1,16 +1,33 @@
 """Orthonormal transforms as pure functions on tensors: no modules, no state."""
 
+from .dwt import dwt, idwt
+from .extension import MODES
+from .filters import FilterBank, FilterTensors, filter_bank, wavelist
 from .haar import haar_analysis, haar_lowpass, haar_step, haar_synthesis, haar_synthesis_step, level_sizes
-from .wavelets import dwt_max_level, wavedec2, waverec2
+from .levels import dwt2, idwt2
+from .multilevel import dwt_max_level, wavedec, wavedec2, wavedecn, waverec, waverec2, waverecn
 
 __all__ = [
+    "MODES",
+    "FilterBank",
+    "FilterTensors",
+    "dwt",
+    "dwt2",
     "dwt_max_level",
+    "filter_bank",
     "haar_analysis",
     "haar_lowpass",
     "haar_step",
     "haar_synthesis",
     "haar_synthesis_step",
+    "idwt",
+    "idwt2",
     "level_sizes",
+    "wavedec",
     "wavedec2",
+    "wavedecn",
+    "wavelist",
+    "waverec",
     "waverec2",
+    "waverecn",
 ]

@@ -20,8 +20,10 @@ def check_floating(x: Tensor) -> None:
 
 def normal_axes(x: Tensor, axes: Sequence[int]) -> tuple[int, ...]:
     """`axes` counted from the front; ValueError where one is missing, named twice or empty."""
-    if any(not -x.ndim <= axis < x.ndim for axis in axes):
-        raise ValueError(f"axes must be {-x.ndim} to {x.ndim - 1} for shape {tuple(x.shape)}, got {tuple(axes)}")
+    for axis in axes:
+        if not -x.ndim <= axis < x.ndim:
+            allowed = f"{-x.ndim} to {x.ndim - 1}" if x.ndim else "none"
+            raise ValueError(f"axis {axis} does not exist in shape {tuple(x.shape)}; allowed: {allowed}")
     normal = tuple(axis % x.ndim for axis in axes)
     if len(set(normal)) != len(normal):
         raise ValueError(f"axes must differ, got {tuple(axes)} for shape {tuple(x.shape)}")

@@ -162,7 +162,7 @@ def _polyphase_analysis(x: Tensor, filters: Filters, mode: str, axis: int) -> Te
     phases = extend(x, axis, before, total - before - n, mode).unflatten(axis, (total // 2, 2)).unbind(axis + 1)
     if axis == x.ndim - 1:
         phases = tuple(phase.contiguous() for phase in phases)  # every later pass reads whole cache lines
-    if _is_haar(filters):  # exact zeros for a constant signal
+    if is_haar(filters):  # exact zeros for a constant signal
         even, odd = phases
         return torch.cat((even + odd, even - odd), axis) * filters.dec_lo[0]
     bands = []
@@ -177,7 +177,7 @@ def _polyphase_analysis(x: Tensor, filters: Filters, mode: str, axis: int) -> Te
 def _polyphase_synthesis(spectrum: Tensor, filters: Filters, mode: str, axis: int, length: int) -> Tensor:
     half, offset = filters.length // 2, 0
     bands = halves(spectrum, axis)
-    if _is_haar(filters):
+    if is_haar(filters):
         low, high = bands
         phases = [(low + high) * filters.rec_lo[0], (low - high) * filters.rec_lo[0]]
         return torch.stack(phases, axis + 1).flatten(axis, axis + 1).narrow(axis, 0, length)
@@ -211,7 +211,8 @@ def _scalars(taps: tuple[float, ...] | Tensor, x: Tensor) -> Sequence[float] | S
     return taps.to(x).unbind() if isinstance(taps, Tensor) else taps
 
 
-def _is_haar(filters: Filters) -> TypeGuard[FilterBank]:
+def is_haar(filters: Filters) -> TypeGuard[FilterBank]:
+    """Whether a level is sums and differences of neighbours."""
     return isinstance(filters, FilterBank) and (filters.dec_lo, filters.dec_hi) == HAAR
 
 
@@ -253,8 +254,9 @@ def _kept_matrix(
 
 def _product(x: Tensor, matrix: Tensor, axis: int) -> Tensor:
     """`x` times `matrix` along `axis`, in the dtype of `x` whatever autocast says."""
-    if torch.is_autocast_enabled(x.device.type):
-        with torch.autocast(x.device.type, enabled=False):
+    kind = x.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        with torch.autocast(kind, enabled=False):
             return _product(x, matrix, axis)
     if axis == x.ndim - 1:
         return x @ matrix

@@ -11,10 +11,11 @@ Source: M. Vetterli, C. Herley, Wavelets and filter banks, IEEE Trans. Signal Pr
 import difflib
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
+import torch
 from torch import Tensor
 
 if TYPE_CHECKING:  # importing pywt takes 0.1 s and few programs need it
@@ -25,9 +26,17 @@ RECONSTRUCTION_TOLERANCE = 1e-8
 
 @dataclass(frozen=True)
 class FilterBank:
-    """Four filters of one even length and a name; hashable, so that caches may be keyed by it.
+    """Four filters of one even length that reconstruct perfectly, and a name; hashable, to be a key of caches.
 
-    The constructor checks shapes only; `filter_bank` checks perfect reconstruction.
+    Attributes:
+        length: number of taps L of every filter.
+        orthogonal: whether synthesis is the transpose of analysis: every `rec` filter is its `dec` filter reversed.
+
+    Raises:
+        ValueError: the lengths differ or are odd, or the filters miss perfect reconstruction by more than 1e-8.
+
+    >>> FilterBank("mine", dec_lo=(0.5, 0.5), dec_hi=(-0.5, 0.5), rec_lo=(1, 1), rec_hi=(1, -1)).orthogonal
+    False
     """
 
     name: str
@@ -35,24 +44,26 @@ class FilterBank:
     dec_hi: tuple[float, ...]
     rec_lo: tuple[float, ...]
     rec_hi: tuple[float, ...]
+    length: int = field(init=False, compare=False, repr=False)  # fields, since the compiler reads no property of a
+    orthogonal: bool = field(init=False, compare=False, repr=False)  # frozen dataclass
 
     def __post_init__(self) -> None:
-        for field in ("dec_lo", "dec_hi", "rec_lo", "rec_hi"):
-            object.__setattr__(self, field, tuple(float(tap) for tap in getattr(self, field)))
+        for name in ("dec_lo", "dec_hi", "rec_lo", "rec_hi"):
+            object.__setattr__(self, name, tuple(float(tap) for tap in getattr(self, name)))
         lengths = [len(self.dec_lo), len(self.dec_hi), len(self.rec_lo), len(self.rec_hi)]
         if len(set(lengths)) != 1 or lengths[0] == 0 or lengths[0] % 2 == 1:
             raise ValueError(f"the four filters must have one even length (pad them with zeros), got {lengths}")
-
-    @property
-    def length(self) -> int:
-        """Number of taps L of every filter."""
-        return len(self.dec_lo)
-
-    @property
-    def orthogonal(self) -> bool:
-        """Whether synthesis is the transpose of analysis: every `rec` filter is its `dec` filter reversed."""
         analysis = (*reversed(self.dec_lo), *reversed(self.dec_hi))
-        return bool(np.allclose(analysis, self.rec_lo + self.rec_hi, rtol=0, atol=1e-12))
+        object.__setattr__(self, "length", lengths[0])
+        object.__setattr__(
+            self, "orthogonal", bool(np.allclose(analysis, self.rec_lo + self.rec_hi, rtol=0, atol=1e-12))
+        )
+        error = self.reconstruction_error
+        if not error <= RECONSTRUCTION_TOLERANCE and not _is_known(self):
+            raise ValueError(
+                f"the filter bank {self.name!r} misses perfect reconstruction by {error:.2g}, "
+                f"more than the {RECONSTRUCTION_TOLERANCE:g} allowed"
+            )
 
     @property
     def reconstruction_error(self) -> float:
@@ -100,20 +111,20 @@ def filter_bank(wavelet: "str | pywt.Wavelet | FilterBank") -> FilterBank:
         the four filters; those of `wavelet` itself where it is a `FilterBank`.
 
     Raises:
-        ValueError: an unknown name, or a custom bank that does not reconstruct perfectly.
+        ValueError: an unknown name, or a custom `pywt.Wavelet` that does not reconstruct perfectly.
         TypeError: neither a name nor a filter bank.
 
     >>> filter_bank("db4").length, filter_bank("haar").orthogonal, filter_bank("bior2.2").orthogonal
     (8, True, False)
     """
+    if isinstance(wavelet, FilterBank):
+        return wavelet
     if isinstance(wavelet, str):
-        return _named(wavelet)
-    if not isinstance(wavelet, FilterBank):
-        filters: Sequence[Sequence[float]] | None = getattr(wavelet, "filter_bank", None)
-        if filters is None:
-            raise TypeError(f"wavelet must be a name, a pywt.Wavelet or a FilterBank, got {type(wavelet).__name__}")
-        wavelet = FilterBank(wavelet.name, *(tuple(taps) for taps in filters))
-    return _checked(wavelet)
+        return _named(wavelet)  # type: ignore[no-any-return]
+    filters: Sequence[Sequence[float]] | None = getattr(wavelet, "filter_bank", None)
+    if filters is None:
+        raise TypeError(f"wavelet must be a name, a pywt.Wavelet or a FilterBank, got {type(wavelet).__name__}")
+    return FilterBank(wavelet.name, *(tuple(taps) for taps in filters))
 
 
 def resolve(wavelet: Wavelet) -> Filters:
@@ -140,7 +151,7 @@ def wavelist() -> tuple[str, ...]:
 
 
 @functools.cache
-def _named(name: str) -> FilterBank:
+def _known(name: str) -> FilterBank:
     import pywt
 
     if name.lower() not in wavelist():
@@ -150,13 +161,16 @@ def _named(name: str) -> FilterBank:
     return FilterBank(wavelet.name, *(tuple(taps) for taps in wavelet.filter_bank))
 
 
-@functools.lru_cache(maxsize=256)
-def _checked(bank: FilterBank) -> FilterBank:
-    """`bank` if it reconstructs, or if it is one of PyWavelets' own: `dmey` is off by 4e-3 for its truncation."""
-    error = bank.reconstruction_error
-    if not error <= RECONSTRUCTION_TOLERANCE and not (bank.name in wavelist() and bank == _named(bank.name)):
-        raise ValueError(
-            f"the filter bank {bank.name!r} misses perfect reconstruction by {error:.2g}, "
-            f"more than the {RECONSTRUCTION_TOLERANCE:g} allowed"
-        )
-    return bank
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # looked up while a graph is made, not traced
+def _named(name: str) -> FilterBank:
+    return _known(name)
+
+
+def _is_known(bank: FilterBank) -> bool:
+    """Whether the bank is one of PyWavelets': its `dmey`, cut off at 62 taps, is 4e-3 off."""
+    import pywt
+
+    if bank.name not in wavelist():
+        return False
+    taps = pywt.Wavelet(bank.name).filter_bank
+    return (bank.dec_lo, bank.dec_hi, bank.rec_lo, bank.rec_hi) == tuple(map(tuple, taps))
