@@ -17,6 +17,7 @@ Source: PyWavelets, "Signal extension modes".
 """
 
 import functools
+from collections.abc import Sequence
 
 MODES = ("zero", "constant", "symmetric", "reflect", "periodic", "periodization")
 BOUNDARY = "boundary"  # the orthonormal form of boundary.py, which extends nothing
@@ -95,3 +96,15 @@ def runs(start: int, stop: int, n: int, mode: str) -> tuple[tuple[int, int, int]
                 continue
         found.append((sample, 1, 1))
     return tuple(found)
+
+
+def band_sizes(size: Sequence[int], length: int, mode: str, level: int) -> list[tuple[int, ...]]:
+    """Sizes of a signal (of any number of axes) and of its bands at levels 1..`level`: `level + 1`, finest first.
+
+    >>> band_sizes((32, 28), 8, "symmetric", 2)
+    [(32, 28), (19, 17), (13, 12)]
+    """
+    sizes = [tuple(size)]
+    for _ in range(level):
+        sizes.append(tuple(coefficient_length(n, length, mode) for n in sizes[-1]))
+    return sizes
