@@ -1,0 +1,50 @@
+"""A linear map along one axis after another: what the trigonometric and Walsh-Hadamard transforms share."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from .arguments import check_floating, normal_axes, widened
+from .constants import Builder
+
+
+def along_axes(x: Tensor, axis: int | Sequence[int], step: Callable[[Tensor, int], Tensor]) -> Tensor:
+    """`step(x, axis)` for each axis (counted from the front), in float32 at least; the result has the dtype of `x`.
+
+    Raises:
+        TypeError: `x` is not a floating-point tensor.
+        ValueError: an axis is missing, named twice or empty.
+    """
+    check_floating(x)
+    y = widened(x)
+    for each in normal_axes(x, (axis,) if isinstance(axis, int) else axis):
+        y = step(y, each)
+    return y if y.dtype == x.dtype else y.to(x.dtype)
+
+
+def product(x: Tensor, matrix: Tensor, axis: int) -> Tensor:
+    """`matrix` `(n, n)` times every vector of `x` along `axis`, in the dtype of `x` also under autocast."""
+    kind = x.device.type
+    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
+        with torch.autocast(kind, enabled=False):
+            return product(x, matrix, axis)
+    if axis == x.ndim - 1:
+        return x @ matrix.T
+    y = matrix @ (x if axis == x.ndim - 2 else x.flatten(axis + 1))
+    return y.reshape(x.shape)
+
+
+def as_matrix(build: Builder, n: int, dtype: torch.dtype | None, device: torch.device | str | None) -> Tensor:
+    """A matrix of the caller's own, `(n, n)`.
+
+    Raises:
+        TypeError: `dtype` is not a real floating-point dtype.
+        ValueError: n is below 1.
+    """
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}")
+    dtype = torch.get_default_dtype() if dtype is None else dtype
+    if not dtype.is_floating_point:
+        raise TypeError(f"dtype must be a floating-point dtype such as torch.float32, got {dtype}")
+    return build(n).to(torch.get_default_device() if device is None else device, dtype).contiguous()
