@@ -7,6 +7,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from .tracing import constant_result
+
 Builder = Callable[[int], Tensor]
 
 
@@ -39,7 +41,7 @@ def _cached(build: Builder, n: int, dtype: torch.dtype, device: torch.device) ->
         return thread.submit(_build, build, n, dtype, device).result()
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@constant_result
 def _shared(build: Builder, n: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """`_cached`, as a constant of the graph where one is being compiled."""
     return _cached(build, n, dtype, device)

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
-import torch
 from torch import Tensor
+
+from .tracing import constant_result
 
 if TYPE_CHECKING:  # importing pywt takes 0.1 s and few programs need it
     import pywt
@@ -31,6 +32,7 @@ class FilterBank:
     Attributes:
         length: number of taps L of every filter.
         orthogonal: whether synthesis is the transpose of analysis: every `rec` filter is its `dec` filter reversed.
+        key: a text that `from_key` turns back into the filters in any process: PyWavelets' name, or else the taps.
 
     Raises:
         ValueError: the lengths differ or are odd, or the filters miss perfect reconstruction by more than 1e-8.
@@ -46,6 +48,7 @@ class FilterBank:
     rec_hi: tuple[float, ...]
     length: int = field(init=False, compare=False, repr=False)  # fields, since the compiler reads no property of a
     orthogonal: bool = field(init=False, compare=False, repr=False)  # frozen dataclass
+    key: str = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("dec_lo", "dec_hi", "rec_lo", "rec_hi"):
@@ -58,8 +61,11 @@ class FilterBank:
         object.__setattr__(
             self, "orthogonal", bool(np.allclose(analysis, self.rec_lo + self.rec_hi, rtol=0, atol=1e-12))
         )
+        known = _is_known(self)
+        taps = self.dec_lo + self.dec_hi + self.rec_lo + self.rec_hi
+        object.__setattr__(self, "key", self.name if known else " ".join(tap.hex() for tap in taps))
         error = self.reconstruction_error
-        if not error <= RECONSTRUCTION_TOLERANCE and not _is_known(self):
+        if not error <= RECONSTRUCTION_TOLERANCE and not known:
             raise ValueError(
                 f"the filter bank {self.name!r} misses perfect reconstruction by {error:.2g}, "
                 f"more than the {RECONSTRUCTION_TOLERANCE:g} allowed"
@@ -120,7 +126,7 @@ def filter_bank(wavelet: "str | pywt.Wavelet | FilterBank") -> FilterBank:
     if isinstance(wavelet, FilterBank):
         return wavelet
     if isinstance(wavelet, str):
-        return _named(wavelet)  # type: ignore[no-any-return]
+        return _named(wavelet)
     filters: Sequence[Sequence[float]] | None = getattr(wavelet, "filter_bank", None)
     if filters is None:
         raise TypeError(f"wavelet must be a name, a pywt.Wavelet or a FilterBank, got {type(wavelet).__name__}")
@@ -161,9 +167,23 @@ def _known(name: str) -> FilterBank:
     return FilterBank(wavelet.name, *(tuple(taps) for taps in wavelet.filter_bank))
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # looked up while a graph is made, not traced
+@constant_result
 def _named(name: str) -> FilterBank:
     return _known(name)
+
+
+@functools.lru_cache(maxsize=256)
+def from_key(key: str) -> FilterBank:
+    """The bank of a `FilterBank.key`; one that is not PyWavelets' is named `custom`.
+
+    >>> from_key("db2") == filter_bank("db2")
+    True
+    """
+    if " " not in key:
+        return filter_bank(key)
+    taps = [float.fromhex(tap) for tap in key.split()]
+    length = len(taps) // 4
+    return FilterBank("custom", *(tuple(taps[start : start + length]) for start in range(0, len(taps), length)))
 
 
 def _is_known(bank: FilterBank) -> bool:

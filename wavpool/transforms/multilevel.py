@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
+from . import native
 from .arguments import check_floating, normal_axes, widened
 from .extension import BOUNDARY, check_mode
 from .filters import Filters, Wavelet, resolve
@@ -53,7 +54,7 @@ def wavedec(
         ValueError: no such axis, an empty one, an unknown wavelet or mode, or a level out of range.
 
     >>> [len(band) for band in wavedec(torch.zeros(32), "db2")]
-    [6, 6, 9, 17]
+    [6, 6, 10, 17]
     """
     if has_torch_function((x,)):
         return handle_torch_function(wavedec, (x,), x, wavelet, mode, level, axis)
@@ -116,9 +117,9 @@ def wavedec2(
         TypeError: `x` is not a floating-point tensor.
         ValueError: missing or equal axes, an empty one, an unknown wavelet or mode, or a level out of range.
 
-    >>> coefficients = wavedec2(torch.ones(1, 4, 4))
-    >>> coefficients[0]
-    tensor([[[4.]]])
+    >>> approximation, coarsest, finest = wavedec2(torch.ones(1, 4, 4))
+    >>> approximation.round(), finest[0].shape
+    (tensor([[[4.]]]), torch.Size([1, 2, 2]))
     """
     if has_torch_function((x,)):
         return handle_torch_function(wavedec2, (x,), x, wavelet, mode, level, axes)
@@ -237,10 +238,16 @@ def _decompose(
     level = _checked_level(level, tuple(x.shape[axis] for axis in axes), filters)
     approximation = widened(x)
     details: list[Details] = []
-    for _ in range(level):
-        approximation, bands = analysis_step(approximation, filters, mode, axes)
-        details.append({key: band.to(x.dtype) for key, band in bands.items()})
-    return approximation.to(x.dtype), details[::-1]
+    if native.fits(filters, approximation, mode, axes, level):
+        approximation, details = native.decompose(approximation, filters, mode, axes, level)
+    else:
+        for _ in range(level):
+            approximation, bands = analysis_step(approximation, filters, mode, axes)
+            details.insert(0, bands)
+    if approximation.dtype != x.dtype:
+        approximation = approximation.to(x.dtype)
+        details = [{key: band.to(x.dtype) for key, band in bands.items()} for bands in details]
+    return approximation, details
 
 
 def _recompose(
@@ -259,6 +266,10 @@ def _recompose(
     if size is not None and len(size) != len(axes):
         raise ValueError(f"size must have {len(axes)} lengths, got {tuple(size)}")
     x = widened(approximation)
+    if native.fits(filters, x, mode, axes, len(details)):
+        fused = native.recompose(x, details, filters, mode, axes, size)
+        if fused is not None:
+            return fused.to(approximation.dtype)
     finest = len(details) - 1
     for number, bands in enumerate(details):
         bands = {key: widened(band) for key, band in bands.items()}

@@ -26,7 +26,8 @@ typedef struct {
 
 typedef struct {
     int64_t images; /* 1: height and width; 0: rows only */
-    int64_t levels, taps, haar;
+    int64_t levels, taps;
+    double haar; /* 0, or for taps c (1, 1) and c (1, -1) the factor of `along`: of images c^2, of signals 1 */
     const double *low, *high;
     const level_t *level; /* finest first */
     int64_t total;        /* coefficients of an image */

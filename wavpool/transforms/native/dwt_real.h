@@ -96,12 +96,16 @@ static void NAME(merge)(REAL *restrict row, const REAL *restrict even, const REA
         if (axis->index[q] >= 0) row[axis->index[q]] += phase[q & 1][q >> 1];
 }
 
+typedef struct {
+    const REAL *low, *high;     /* of the analysis, in the order of the samples */
+    const REAL *first, *second; /* of the adjoint: what (low, high) pairs of rows give to even and to odd samples */
+} NAME(taps_t);
+
 /* What a thread works with. */
 typedef struct {
     REAL *memory;               /* all of it */
     const REAL **pointers;      /* the rows that `combine` is to sum */
-    const REAL *low, *high;     /* taps of the analysis, in the order of the samples */
-    const REAL *first, *second; /* taps of the adjoint: what (low, high) pairs of rows give to even and odd samples */
+    NAME(taps_t) down, along;   /* down the columns, along a row */
     REAL *even, *odd;           /* an extended row, split */
     REAL *zero;                 /* a row of zeros */
     REAL *rows[4];
@@ -115,7 +119,7 @@ typedef struct {
 static void NAME(row_analysis)(REAL *low, REAL *high, const REAL *row, const axis_t *axis, int64_t taps, WORK *work) {
     NAME(split)(work->even, work->odd, row, axis);
     for (int64_t j = 0; j < taps; j++) work->pointers[j] = (j & 1 ? work->odd : work->even) + (j >> 1);
-    NAME(combine)(low, high, work->pointers, axis->coefficients, work->low, work->high, taps);
+    NAME(combine)(low, high, work->pointers, axis->coefficients, work->along.low, work->along.high, taps);
 }
 
 /* `low` and `high` are coefficients with taps / 2 - 1 zeros before and after. */
@@ -126,8 +130,24 @@ static void NAME(row_adjoint)(REAL *row, const REAL *low, const REAL *high, cons
         work->pointers[2 * j] = low + half - 1 - j;
         work->pointers[2 * j + 1] = high + half - 1 - j;
     }
-    NAME(combine)(work->even, work->odd, work->pointers, axis->extended / 2, work->first, work->second, taps);
+    NAME(combine)(work->even, work->odd, work->pointers, axis->extended / 2, work->along.first, work->along.second,
+                  taps);
     NAME(merge)(row, work->even, work->odd, axis);
+}
+
+/* `unit` > 0: taps of a Haar bank as +-unit, so that equal samples cancel exactly. */
+static NAME(taps_t) NAME(set_taps)(REAL *memory, const plan_t *plan, double unit) {
+    const int64_t taps = plan->taps;
+    REAL *low = memory, *high = low + taps, *first = high + taps, *second = first + taps;
+    for (int64_t j = 0; j < taps; j++) {
+        low[j] = (REAL)(unit > 0 ? unit * (plan->low[j] / plan->low[0]) : plan->low[j]);
+        high[j] = (REAL)(unit > 0 ? unit * (plan->high[j] / plan->low[0]) : plan->high[j]);
+    }
+    for (int64_t j = 0; j < taps; j++) {
+        first[j] = (j & 1 ? high : low)[j & ~(int64_t)1];
+        second[j] = (j & 1 ? high : low)[j | 1];
+    }
+    return (NAME(taps_t)){low, high, first, second};
 }
 
 /* One allocation for everything a thread needs; the widest rows are those of the finest level. */
@@ -142,21 +162,15 @@ static int NAME(prepare)(WORK *work, const plan_t *plan) {
     }
     width += slack;
     area += slack;
-    const int64_t reals = 4 * taps + width * (2 + 1 + 4 + taps + edges) + 2 * area;
+    const int64_t reals = 8 * taps + width * (2 + 1 + 4 + taps + edges) + 2 * area;
     REAL *memory = malloc((size_t)reals * sizeof(REAL) + (size_t)taps * sizeof(REAL *));
     if (!memory) return 0;
     work->memory = memory;
     work->pointers = (const REAL **)memory;
     memory = (REAL *)(work->pointers + taps);
-    REAL *low = memory, *high = low + taps, *first = high + taps, *second = first + taps;
-    for (int64_t j = 0; j < taps; j++) {
-        low[j] = (REAL)plan->low[j];
-        high[j] = (REAL)plan->high[j];
-        first[j] = (REAL)(j & 1 ? plan->high : plan->low)[j & ~(int64_t)1];
-        second[j] = (REAL)(j & 1 ? plan->high : plan->low)[j | 1];
-    }
-    work->low = low, work->high = high, work->first = first, work->second = second;
-    memory += 4 * taps;
+    work->down = NAME(set_taps)(memory, plan, plan->haar > 0);
+    work->along = NAME(set_taps)(memory + 4 * taps, plan, plan->haar);
+    memory += 8 * taps;
     work->even = memory, work->odd = memory + width, work->zero = memory + 2 * width;
     memset(work->zero, 0, (size_t)width * sizeof(REAL));
     memory += 3 * width;
@@ -201,7 +215,7 @@ static int NAME(is_haar)(const plan_t *plan, const level_t *level) {
 
 static void NAME(image_analysis)(REAL *out, const REAL *x, int64_t stride, const plan_t *plan, WORK *work) {
     const int64_t taps = plan->taps;
-    const REAL scale = work->low[0] * work->low[0];
+    const REAL scale = (REAL)plan->haar;
     for (int64_t l = 0; l < plan->levels; l++) {
         const level_t *level = plan->level + l;
         const axis_t *rows = &level->rows, *columns = &level->columns;
@@ -218,7 +232,8 @@ static void NAME(image_analysis)(REAL *out, const REAL *x, int64_t stride, const
                 const int32_t row = rows->index[2 * i + j];
                 work->pointers[j] = row < 0 ? work->zero : x + row * stride;
             }
-            NAME(combine)(work->rows[0], work->rows[1], work->pointers, columns->samples, work->low, work->high, taps);
+            NAME(combine)(work->rows[0], work->rows[1], work->pointers, columns->samples, work->down.low,
+                          work->down.high, taps);
             NAME(row_analysis)(a, v, work->rows[0], columns, taps, work);
             NAME(row_analysis)(h, d, work->rows[1], columns, taps, work);
         }
@@ -262,7 +277,7 @@ static void NAME(level_adjoint)(REAL *x, const REAL *a, const REAL *h, const lev
             work->pointers[2 * j] = ring;
             work->pointers[2 * j + 1] = ring + work->width;
         }
-        NAME(combine)(target[0], target[1], work->pointers, width, work->first, work->second, taps);
+        NAME(combine)(target[0], target[1], work->pointers, width, work->down.first, work->down.second, taps);
     }
     for (int64_t e = 0; e < rows->extended; e++) {
         if ((e >= rows->begin && e < end) || rows->index[e] < 0) continue;
@@ -274,7 +289,7 @@ static void NAME(level_adjoint)(REAL *x, const REAL *a, const REAL *h, const lev
 
 static void NAME(image_adjoint)(REAL *x, const REAL *packed, const plan_t *plan, WORK *work) {
     const REAL *a = packed;
-    const REAL scale = work->low[0] * work->low[0];
+    const REAL scale = (REAL)plan->haar;
     for (int64_t l = plan->levels - 1; l >= 0; l--) {
         const level_t *level = plan->level + l;
         REAL *const image = l == 0 ? x : work->images[l & 1];
@@ -290,11 +305,19 @@ static void NAME(image_adjoint)(REAL *x, const REAL *packed, const plan_t *plan,
     }
 }
 
+static void NAME(scale)(REAL *row, int64_t width, double factor) {
+    for (int64_t w = 0; w < width; w++) row[w] *= (REAL)factor;
+}
+
 static void NAME(signal_analysis)(REAL *out, const REAL *x, const plan_t *plan, WORK *work) {
     for (int64_t l = 0; l < plan->levels; l++) {
         const level_t *level = plan->level + l;
         REAL *low = l + 1 == plan->levels ? out : work->images[l & 1];
         NAME(row_analysis)(low, out + level->details, x, &level->columns, plan->taps, work);
+        if (plan->haar > 0) {
+            NAME(scale)(low, level->columns.coefficients, plan->low[0]);
+            NAME(scale)(out + level->details, level->columns.coefficients, plan->low[0]);
+        }
         x = low;
     }
 }
@@ -311,6 +334,7 @@ static void NAME(signal_adjoint)(REAL *x, const REAL *packed, const plan_t *plan
             memcpy(work->rows[r] + pad, bands[r], (size_t)axis->coefficients * sizeof(REAL));
         }
         NAME(row_adjoint)(row, work->rows[0], work->rows[1], axis, plan->taps, work);
+        if (plan->haar > 0) NAME(scale)(row, axis->samples, plan->low[0]);
         low = row;
     }
 }

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from ..filters import FilterBank
+from ..filters import FilterBank, from_key
 from . import dense
 from .build import library
-from .plan import Plan, bank_of, key_of, packed_length, plan
+from .plan import Plan, packed_length, plan
 
 PARALLEL = 1 << 15  # samples that are worth waking a second thread for
 SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
@@ -61,7 +61,7 @@ torch.library.define(
 @torch.library.impl("wavpool::dwt", "CPU")
 def _dwt(x: Tensor, wavelet: str, mode: str, dual: bool, dims: int, level: int) -> Tensor:
     if library() is None:
-        return dense.analysis(x, bank_of(wavelet), mode, dual, dims, level)
+        return dense.analysis(x, from_key(wavelet), mode, dual, dims, level)
     x = x.contiguous()
     steps = plan(wavelet, mode, dual, tuple(x.shape[-dims:]), level)
     out = x.new_empty((*x.shape[:-dims], steps.total))
@@ -72,7 +72,7 @@ def _dwt(x: Tensor, wavelet: str, mode: str, dual: bool, dims: int, level: int) 
 @torch.library.impl("wavpool::dwt_adjoint", "CPU")
 def _dwt_adjoint(packed: Tensor, wavelet: str, mode: str, dual: bool, size: Sequence[int], level: int) -> Tensor:
     if library() is None:
-        return dense.adjoint(packed, bank_of(wavelet), mode, dual, tuple(size), level)
+        return dense.adjoint(packed, from_key(wavelet), mode, dual, tuple(size), level)
     packed = packed.contiguous()
     steps = plan(wavelet, mode, dual, tuple(size), level)
     x = packed.new_empty((*packed.shape[:-1], *size))
@@ -102,7 +102,7 @@ def _kernels() -> dict[tuple[str, torch.dtype], Any]:
 
 
 def _fake_dwt(x: Tensor, wavelet: str, mode: str, dual: bool, dims: int, level: int) -> Tensor:
-    total = packed_length(x.shape[-dims:], bank_of(wavelet).length, mode, level)
+    total = packed_length(x.shape[-dims:], from_key(wavelet).length, mode, level)
     return x.new_empty((*x.shape[:-dims], total))
 
 
@@ -156,9 +156,9 @@ def analysis(x: Tensor, bank: FilterBank, mode: str, dims: int, level: int) -> T
     Returns:
         `(..., N)`: the bands one after the other, `[A, coarsest (H, V, D), ..., finest (H, V, D)]`.
     """
-    return analysis_op(x, key_of(bank), mode, False, dims, level)  # type: ignore[no-any-return]
+    return analysis_op(x, bank.key, mode, False, dims, level)  # type: ignore[no-any-return]
 
 
 def synthesis(packed: Tensor, bank: FilterBank, mode: str, size: Sequence[int], level: int) -> Tensor:
     """Inverse of `analysis`: `(..., N)` to `(..., *size)`."""
-    return adjoint_op(packed, key_of(bank), mode, True, size, level)  # type: ignore[no-any-return]
+    return adjoint_op(packed, bank.key, mode, True, size, level)  # type: ignore[no-any-return]

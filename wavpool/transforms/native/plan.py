@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..extension import band_sizes, coefficient_length, extension_index, first_position
-from ..filters import FilterBank, filter_bank
+from ..filters import FilterBank, from_key
 
 
 class _Axis(ctypes.Structure):
@@ -22,7 +22,7 @@ class _Level(ctypes.Structure):
 
 
 class _Plan(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int64) for name in ("images", "levels", "taps", "haar")]
+    _fields_ = [(name, ctypes.c_int64) for name in ("images", "levels", "taps")] + [("haar", ctypes.c_double)]
     _fields_ += [(name, ctypes.c_void_p) for name in ("low", "high", "level")] + [("total", ctypes.c_int64)]
 
 
@@ -32,7 +32,9 @@ class Plan:
     def __init__(self, bank: FilterBank, mode: str, dual: bool, size: tuple[int, ...], level: int) -> None:
         taps = (bank.rec_lo, bank.rec_hi) if dual else (bank.dec_lo[::-1], bank.dec_hi[::-1])
         low, high = (np.array(values, dtype=np.float64) for values in taps)
-        haar = bank.length == 2 and low[0] == low[1] == high[0] == -high[1]
+        haar = 0.0
+        if bank.length == 2 and low[0] == low[1] == high[0] == -high[1]:  # one half, not the rounded square of its root
+            haar = round(low[0] ** 2, 15) if len(size) == 2 else 1.0
         self._kept: list[Any] = [low, high]  # what the structure points to
         levels = (_Level * level)()
         sizes = band_sizes(size, bank.length, mode, level)
@@ -44,7 +46,7 @@ class Plan:
             offset += bands * math.prod(sizes[number + 1])
         self.area, self.total = math.prod(size), offset
         pointers = (low.ctypes.data, high.ctypes.data, ctypes.addressof(levels))
-        structure = _Plan(len(size) == 2, level, bank.length, bool(haar), *pointers, offset)
+        structure = _Plan(len(size) == 2, level, bank.length, haar, *pointers, offset)
         self._kept += [levels, structure]
         self.address = ctypes.addressof(structure)
 
@@ -67,39 +69,10 @@ def _crop_index(n: int, length: int, mode: str) -> list[int]:
 @functools.lru_cache(maxsize=1024)
 def plan(wavelet: str, mode: str, dual: bool, size: tuple[int, ...], level: int) -> Plan:
     """The plan of one transform, kept; arguments are those of the operators."""
-    return Plan(bank_of(wavelet), mode, dual, size, level)
+    return Plan(from_key(wavelet), mode, dual, size, level)
 
 
 def packed_length(size: Sequence[int], length: int, mode: str, level: int) -> int:
     """Number of coefficients of one image; `size` may be symbolic."""
     areas = [math.prod(band) for band in band_sizes(size, length, mode, level)[1:]]
     return areas[-1] + int(2 ** len(size) - 1) * sum(areas)
-
-
-def key_of(bank: FilterBank) -> str:
-    """A text that stands for the bank in an operator's arguments, in this process and in any other."""
-    return _key_of(bank)
-
-
-# As torch.compiler.assume_constant_result does, which would import the whole compiler.
-key_of._dynamo_marked_constant = True  # type: ignore[attr-defined]
-
-
-@functools.lru_cache(maxsize=256)
-def _key_of(bank: FilterBank) -> str:
-    try:
-        if filter_bank(bank.name) == bank:
-            return bank.name
-    except ValueError:
-        pass
-    return " ".join(tap.hex() for taps in (bank.dec_lo, bank.dec_hi, bank.rec_lo, bank.rec_hi) for tap in taps)
-
-
-@functools.lru_cache(maxsize=256)
-def bank_of(key: str) -> FilterBank:
-    """Inverse of `key_of`, but for the name of a custom bank."""
-    if " " not in key:
-        return filter_bank(key)
-    taps = [float.fromhex(tap) for tap in key.split()]
-    length = len(taps) // 4
-    return FilterBank("custom", *(tuple(taps[start : start + length]) for start in range(0, len(taps), length)))
