@@ -23,10 +23,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import dwt as one_level
 from .constants import constant
+from .dwt import _product, halves
+from .dwt import analysis as extended_analysis
+from .dwt import synthesis as extended_synthesis
 from .extension import first_position
 from .filters import RECONSTRUCTION_TOLERANCE, FilterBank, Filters, Wavelet, resolve
+from .tracing import constant_result
 
 Array = NDArray[Any]
 Taps = tuple[float, ...]
@@ -65,7 +68,7 @@ def dwt(x: Tensor, bank: Filters, axis: int = -1) -> tuple[Tensor, Tensor]:
     (tensor([1.4142, 1.4142, 1.4142, 1.0000]), tensor([0., 0., 0.]))
     """
     axis %= x.ndim
-    low, high = one_level.halves(analysis(x, bank, axis), axis)
+    low, high = halves(analysis(x, bank, axis), axis)
     return low, high
 
 
@@ -103,13 +106,13 @@ def analysis(x: Tensor, bank: Filters, axis: int) -> Tensor:
     n = x.shape[axis]
     rows = _rows(_orthogonal(bank), n, x)
     first = x.narrow(axis, 0, rows.left_low.shape[1])
-    low, high = (one_level._product(first, end.mT, axis) for end in (rows.left_low, rows.left_high))
+    low, high = (_product(first, end.mT, axis) for end in (rows.left_low, rows.left_high))
     if rows.inside == 0:
         return torch.cat((low, high), axis)
-    spectrum = one_level.analysis(x, bank, "periodization", axis)
-    inner_low, inner_high = (band.narrow(axis, rows.skipped, rows.inside) for band in one_level.halves(spectrum, axis))
+    spectrum = extended_analysis(x, bank, "periodization", axis)
+    inner_low, inner_high = (band.narrow(axis, rows.skipped, rows.inside) for band in halves(spectrum, axis))
     last = x.narrow(axis, n - rows.right_low.shape[1], rows.right_low.shape[1])
-    last_low, last_high = (one_level._product(last, end.mT, axis) for end in (rows.right_low, rows.right_high))
+    last_low, last_high = (_product(last, end.mT, axis) for end in (rows.right_low, rows.right_high))
     return torch.cat((low, inner_low, last_low, high, inner_high, last_high), axis)
 
 
@@ -122,15 +125,14 @@ def synthesis(spectrum: Tensor, bank: Filters, axis: int) -> Tensor:
     sizes = [counts[0], rows.inside, counts[1], counts[2], rows.inside, counts[3]]
     low_first, low, low_last, high_first, high, high_last = spectrum.split(sizes, axis)
     first, last, first_detail, last_detail = (
-        one_level._product(band, end, axis)
-        for band, end in zip((low_first, low_last, high_first, high_last), ends, strict=True)
+        _product(band, end, axis) for band, end in zip((low_first, low_last, high_first, high_last), ends, strict=True)
     )
     if rows.inside == 0:
         return first + first_detail
     zeros = spectrum.new_zeros(()).expand(spectrum.shape)
     before = zeros.narrow(axis, 0, rows.skipped)
     after = zeros.narrow(axis, 0, (n + 1) // 2 - rows.skipped - rows.inside)
-    x = one_level.synthesis(torch.cat((before, low, after, before, high, after), axis), bank, "periodization", axis, n)
+    x = extended_synthesis(torch.cat((before, low, after, before, high, after), axis), bank, "periodization", axis, n)
     x.narrow(axis, 0, first.shape[axis]).add_(first + first_detail)
     x.narrow(axis, n - last.shape[axis], last.shape[axis]).add_(last + last_detail)
     return x
@@ -146,7 +148,7 @@ def _orthogonal(bank: Filters) -> FilterBank:
     return bank
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+@constant_result
 def _is_orthonormal(low: Taps, high: Taps) -> bool:
     return _orthonormality_error(low, high) <= RECONSTRUCTION_TOLERANCE
 
