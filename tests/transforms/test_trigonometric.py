@@ -141,7 +141,7 @@ def test_parity_of_both_forms(name: str, form: str, dtype: torch.dtype) -> None:
 @EVERY
 def test_long_axes(name: str, dtype: torch.dtype) -> None:
     case = CASES[name]
-    for n in (100_003, 99_990) if name in SCIPY else (1 << 13,):
+    for n in (100_003, 99_990) if name in SCIPY else (1 << 11,):
         x = noise(n, dtype=dtype)
         assert_near(case.forward(x), case.reference(x.double().numpy()), TOLERANCE[dtype])
         assert_near(case.inverse(case.forward(x)), x.double(), 2 * TOLERANCE[dtype])
@@ -248,7 +248,7 @@ def test_length_one_is_the_identity_up_to_sign(name: str) -> None:
         (lambda: dct([1.0]), TypeError, r"x must be a tensor, got list; convert it with torch.as_tensor\(x\)"),
         (lambda: rdft(torch.zeros(4, dtype=torch.int32)), TypeError, r"got torch.int32; convert it with x.float\(\)"),
         (lambda: dht(torch.zeros(4, dtype=torch.complex64)), TypeError, "transform x.real and x.imag apart"),
-        (lambda: dct(torch.zeros(3, 4), axis=2), ValueError, r"axes must be -2 to 1 for shape \(3, 4\), got \(2,\)"),
+        (lambda: dct(torch.zeros(3, 4), axis=2), ValueError, r"axis 2 does not exist in shape \(3, 4\)"),
         (lambda: wht(torch.zeros(2, 4), axis=(1, -1)), ValueError, r"axes must differ, got \(1, -1\)"),
         (lambda: dst(torch.zeros(3, 0)), ValueError, r"length must be at least 1, got shape \(3, 0\)"),
         (lambda: wht(torch.zeros(12)), ValueError, "length that is a power of two, got 12; take 8 or 16"),

@@ -29,7 +29,8 @@ def _quarter_turn_back(n: int) -> Tensor:
 def _analysis(x: Tensor, sign: int) -> tuple[Tensor, Tensor]:
     """DCT-II of x (sign 1) or of the alternating x (sign -1): entries 0..n//2, and the rest from the last one down."""
     n = x.shape[-1]
-    folded = torch.cat((x[..., ::2], sign * x[..., 1::2].flip(-1)), dim=-1)
+    even, odd = x[..., ::2], x[..., 1::2].flip(-1)
+    folded = torch.cat((even, odd if sign > 0 else -odd), dim=-1)
     spectrum = torch.fft.rfft(folded, norm="ortho") * constant(_quarter_turn, n, x)
     return spectrum.real, -spectrum.imag[..., 1 : (n + 1) // 2]
 
@@ -40,7 +41,8 @@ def _synthesis(low: Tensor, high: Tensor, n: int, sign: int) -> Tensor:
     folded = torch.fft.irfft(spectrum, n, norm="ortho")
     half = (n + 1) // 2
     # At odd n the last of the odd samples is one too many, and cut.
-    pairs = torch.stack((folded[..., :half], sign * folded[..., n - half :].flip(-1)), dim=-1)
+    even, odd = folded[..., :half], folded[..., n - half :].flip(-1)
+    pairs = torch.stack((even, odd if sign > 0 else -odd), dim=-1)
     return pairs.reshape(*low.shape[:-1], 2 * half).narrow(-1, 0, n)
 
 
@@ -121,20 +123,23 @@ def dht(x: Tensor) -> Tensor:
     return torch.cat((low, high[..., 1 : (x.shape[-1] + 1) // 2].flip(-1)), dim=-1)
 
 
+def _sides(n: int) -> Tensor:
+    """Weights of the frequencies 0..n//2: sqrt(2) where the real spectrum has a mirror image, 1 at DC and Nyquist."""
+    k = torch.arange(n // 2 + 1, dtype=torch.float64, device="cpu")
+    return torch.where((k == 0) | (2 * k == n), 1.0, torch.full_like(k, SQRT2))
+
+
 def rdft(x: Tensor) -> Tensor:
     """The parts of the FFT side by side."""
     n = x.shape[-1]
-    parts = torch.view_as_real(torch.fft.rfft(x, norm="ortho")).reshape(*x.shape[:-1], 2 * (n // 2 + 1))
-    last = n + n % 2  # where the Nyquist frequency of an even length stands
-    return torch.cat((parts[..., :1], SQRT2 * parts[..., 2:last], parts[..., last : n + 1]), dim=-1)
+    spectrum = torch.fft.rfft(x, norm="ortho") * constant(_sides, n, x)
+    parts = torch.view_as_real(spectrum).reshape(*x.shape[:-1], 2 * (n // 2 + 1))
+    return torch.cat((parts[..., :1], parts[..., 2 : n + 1]), dim=-1)
 
 
 def irdft(x: Tensor) -> Tensor:
     """Inverse of `rdft`."""
     n = x.shape[-1]
-    last = n - 1 + n % 2
-    zero = torch.zeros_like(x[..., :1])
-    pieces = (x[..., :1], zero, x[..., 1:last] / SQRT2, x[..., last:], zero.narrow(-1, 0, 1 - n % 2))
-    spectrum = torch.view_as_complex(torch.cat(pieces, dim=-1).reshape(*x.shape[:-1], n // 2 + 1, 2))
-    y: Tensor = torch.fft.irfft(spectrum, n, norm="ortho")
+    real, imaginary = torch.cat((x[..., :1], x[..., 1::2]), dim=-1), pad(x[..., 2::2], (1, 1 - n % 2))
+    y: Tensor = torch.fft.irfft(torch.complex(real, imaginary) / constant(_sides, n, x), n, norm="ortho")
     return y

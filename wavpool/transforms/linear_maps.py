@@ -47,4 +47,4 @@ def as_matrix(build: Builder, n: int, dtype: torch.dtype | None, device: torch.d
     dtype = torch.get_default_dtype() if dtype is None else dtype
     if not dtype.is_floating_point:
         raise TypeError(f"dtype must be a floating-point dtype such as torch.float32, got {dtype}")
-    return build(n).to(torch.get_default_device() if device is None else device, dtype).contiguous()
+    return build(n).to(torch.empty(0, device=device).device, dtype).contiguous()

@@ -89,10 +89,10 @@ def rdft(n: int) -> Tensor:
     """Rows: DC, cosine and negative sine of frequency 1, of 2, ..., and last the Nyquist cosine of an even n."""
     j = _counting(n)
     frequencies = (j + 1) // 2
-    cosines, sines = (_table(function, 2 * frequencies, j, n) for function in (torch.cos, torch.sin))
+    cosines, sines = _table(torch.cos, 2 * frequencies, j, n), _table(torch.sin, -2 * frequencies, j, n)
     weights = _edges(j, 0, n - 1) if n % 2 == 0 else _edges(j, 0)
     is_sine = (j > 0) & (j % 2 == 0)
-    return math.sqrt(2 / n) * weights[:, None] * torch.where(is_sine[:, None], -sines, cosines)
+    return math.sqrt(2 / n) * weights[:, None] * torch.where(is_sine[:, None], sines, cosines)
 
 
 def irdft(n: int) -> Tensor:
