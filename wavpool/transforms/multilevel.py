@@ -303,7 +303,9 @@ def _as_dictionary(entry: Any) -> Details:
         return entry
     if isinstance(entry, Tensor):
         return {"d": entry}
-    return {"da": entry[0], "ad": entry[1], "dd": entry[2]} if len(entry) == 3 else {}
+    if isinstance(entry, (tuple, list)) and len(entry) == 3:
+        return {"da": entry[0], "ad": entry[1], "dd": entry[2]}
+    return {}
 
 
 def _checked_level(level: int | None, size: tuple[int, ...], filters: Filters) -> int:

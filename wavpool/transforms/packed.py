@@ -182,7 +182,7 @@ def coeffs_to_array(
     dims = _dims(coefficients, dims)
     approximation, details = entries(coefficients, dims, FORM)
     corner = list(approximation.shape[-dims:])
-    slices: Slices = [tuple(slice(0, n) for n in corner)]
+    slices: Slices = [tuple(slice(n) for n in corner)]
     placed = [(slices[0], approximation)]
     count = approximation.shape[-dims:].numel()
     for level in details:
@@ -219,8 +219,8 @@ def array_to_coeffs(array: Tensor, slices: Slices, output_format: str | None = N
 
 def _place(corner: Sequence[int], key: str, shape: Sequence[int]) -> tuple[slice, ...]:
     """Slices of a band: from the corner of what is coarser along the axes of its letters `d`."""
-    starts = [start if letter == "d" else 0 for start, letter in zip(corner, key, strict=True)]
-    return tuple(slice(start, start + n) for start, n in zip(starts, shape, strict=True))
+    ends = zip(corner, key, shape, strict=True)
+    return tuple(slice(start, start + n) if letter == "d" else slice(n) for start, letter, n in ends)
 
 
 def _dims(coefficients: Sequence[Any], dims: int | None) -> int:
