@@ -25,7 +25,7 @@ def cases(quick: bool = False) -> list[Case]:
     return [Case(IMPORT, module, "", "", IMPORT, 1) for module in (MODULES[:1] if quick else MODULES)]
 
 
-def measure(wanted: Sequence[Case], seconds: float, rounds: int = 7) -> Iterator[list[Record]]:
+def measure(wanted: Sequence[Case], seconds: float, rounds: int = 5) -> Iterator[list[Record]]:
     """The records of one module after the other: `rounds` processes each, however long they take."""
     blocks = {case.input: _import(case.input) for case in wanted}
     if blocks:
