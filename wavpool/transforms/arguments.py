@@ -1,6 +1,7 @@
 """Checks that the transforms share, and the precision in which they compute."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,6 +32,18 @@ def normal_axes(x: Tensor, axes: Sequence[int]) -> tuple[int, ...]:
         if x.shape[axis] == 0:
             raise ValueError(f"every transformed length must be at least 1, got shape {tuple(x.shape)}")
     return normal
+
+
+def ints(sizes: Iterable[Any]) -> tuple[int, ...]:
+    """`sizes` as integers: under `torch.jit.trace`, which fixes them, a size is a tensor."""
+    return tuple(int(n) if isinstance(n, Tensor) else n for n in sizes)
+
+
+def leaves(structure: Any) -> tuple[Any, ...]:
+    """What lists, tuples and dictionaries hold, in order."""
+    if isinstance(structure, (list, tuple)):
+        return tuple(leaf for entry in structure for leaf in leaves(entry))
+    return leaves(list(structure.values())) if isinstance(structure, dict) else (structure,)
 
 
 def widened(x: Tensor) -> Tensor:

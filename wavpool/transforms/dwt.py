@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import handle_torch_function, has_torch_function
 
 from . import extension
-from .arguments import check_floating, normal_axes, widened
+from .arguments import check_floating, ints, normal_axes, widened
 from .extension import BOUNDARY, check_mode, coefficient_length
 from .filters import FilterBank, Filters, FilterTensors, Wavelet, resolve
 
@@ -87,7 +87,7 @@ def idwt(
     check_floating(low)
     check_floating(high)
     (axis,) = normal_axes(low, (axis,))
-    if mode != BOUNDARY and low.shape != high.shape:
+    if mode != BOUNDARY and ints(low.shape) != ints(high.shape):
         raise ValueError(f"low and high must have one shape, got {tuple(low.shape)} and {tuple(high.shape)}")
     spectrum = widened(torch.cat((low, high), axis))
     return synthesis(spectrum, resolve(wavelet), mode, axis, length).to(low.dtype)
@@ -95,7 +95,7 @@ def idwt(
 
 def halves(spectrum: Tensor, axis: int) -> tuple[Tensor, Tensor]:
     """Low and high coefficients of an axis `[low | high]`, as views; the low ones are one more where it is odd."""
-    total = spectrum.shape[axis]
+    total = ints(spectrum.shape)[axis]
     count = (total + 1) // 2
     return spectrum.narrow(axis, 0, count), spectrum.narrow(axis, count, total - count)
 
@@ -106,7 +106,7 @@ def analysis(x: Tensor, filters: Filters, mode: str, axis: int) -> Tensor:
         from . import boundary
 
         return torch.cat(boundary.dwt(x, filters, axis), axis)
-    n = x.shape[axis]
+    n = ints(x.shape)[axis]
     if mode == "reflect" and n == 1:
         raise ValueError(f"mode 'reflect' needs at least 2 samples along an axis, got shape {tuple(x.shape)}")
     if _prefers_matrix(x, filters, n):
@@ -116,7 +116,7 @@ def analysis(x: Tensor, filters: Filters, mode: str, axis: int) -> Tensor:
 
 def synthesis(spectrum: Tensor, filters: Filters, mode: str, axis: int, length: int | None) -> Tensor:
     """Inverse of `analysis`: `(..., [low | high], ...)` to `(..., length, ...)`."""
-    count = spectrum.shape[axis] // 2
+    count = ints(spectrum.shape)[axis] // 2
     if mode == BOUNDARY:
         from . import boundary
 
@@ -138,7 +138,7 @@ def synthesis(spectrum: Tensor, filters: Filters, mode: str, axis: int, length: 
 
 def extend(x: Tensor, axis: int, before: int, after: int, mode: str) -> Tensor:
     """`x` with `before` and `after` samples of `extension.source` added at the ends of `axis`."""
-    n = x.shape[axis]
+    n = ints(x.shape)[axis]
     left = [_run(x, axis, *run) for run in extension.runs(-before, 0, n, mode)]
     right = [_run(x, axis, *run) for run in extension.runs(n, n + after, n, mode)]
     return torch.cat((*left, x, *right), axis) if left or right else x
@@ -155,7 +155,7 @@ def _run(x: Tensor, axis: int, start: int, count: int, step: int) -> Tensor:
 
 
 def _polyphase_analysis(x: Tensor, filters: Filters, mode: str, axis: int) -> Tensor:
-    n = x.shape[axis]
+    n = ints(x.shape)[axis]
     count = coefficient_length(n, filters.length, mode)
     before = -extension.first_position(filters.length, mode)
     total = 2 * (count - 1) + filters.length
@@ -185,7 +185,7 @@ def _polyphase_synthesis(spectrum: Tensor, filters: Filters, mode: str, axis: in
         before, offset = half // 2, (half - 1) % 2
         low, high = (extend(band, axis, before, half // 2, "periodic") for band in bands)
         bands = (low, high)
-    count = bands[0].shape[axis] - half + 1
+    count = ints(bands[0].shape)[axis] - half + 1
     pairs = [(bands[0], _scalars(filters.rec_lo, spectrum)), (bands[1], _scalars(filters.rec_hi, spectrum))]
     phases = [
         _weighted_sum(
@@ -221,15 +221,15 @@ def _prefers_matrix(x: Tensor, filters: Filters, n: int) -> bool:
 
     Under a transform of `torch.func`, a compiler or an exporter a kept tensor would be a foreign one.
     """
-    if filters.length == 2 or n > MATRIX_SAMPLES_PER_TAP * filters.length:
+    if (
+        filters.length == 2
+        or n > MATRIX_SAMPLES_PER_TAP * filters.length
+        or type(x) not in (Tensor, nn.Parameter)
+        or torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+    ):
         return False
-    if isinstance(filters, FilterTensors) and x.numel() < 4 * n * n:  # not kept: it has to pay within one call
-        return False
-    return (
-        type(x) in (Tensor, nn.Parameter)
-        and not torch.compiler.is_compiling()
-        and not torch._C._are_functorch_transforms_active()
-    )
+    return isinstance(filters, FilterBank) or x.numel() >= 4 * n * n  # made for one call only, it has to pay in it
 
 
 def _matrix(form: Callable[..., Tensor], filters: Filters, n: int, arguments: tuple[Any, ...], like: Tensor) -> Tensor:

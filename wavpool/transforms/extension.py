@@ -19,6 +19,8 @@ Source: PyWavelets, "Signal extension modes".
 import functools
 from collections.abc import Sequence
 
+import torch
+
 MODES = ("zero", "constant", "symmetric", "reflect", "periodic", "periodization")
 BOUNDARY = "boundary"  # the orthonormal form of boundary.py, which extends nothing
 ALL_MODES = (*MODES, BOUNDARY)
@@ -77,13 +79,16 @@ def extension_index(n: int, length: int, mode: str) -> tuple[int, ...]:
     return tuple(source(first + position, n, mode) for position in range(count))
 
 
-@functools.lru_cache(maxsize=4096)
 def runs(start: int, stop: int, n: int, mode: str) -> tuple[tuple[int, int, int], ...]:
     """The samples at positions `start` to `stop - 1` as runs `(first sample, count, step)` of step 1, 0 or -1.
 
     >>> runs(-6, 0, 4, "symmetric"), runs(-3, 0, 4, "zero")
     (((2, 2, 1), (3, 4, -1)), ((-1, 3, 0),))
     """
+    return _runs(start, stop, n, mode) if torch.compiler.is_compiling() else _kept_runs(start, stop, n, mode)
+
+
+def _runs(start: int, stop: int, n: int, mode: str) -> tuple[tuple[int, int, int], ...]:
     found: list[tuple[int, int, int]] = []
     for position in range(start, stop):
         sample = source(position, n, mode)
@@ -96,6 +101,9 @@ def runs(start: int, stop: int, n: int, mode: str) -> tuple[tuple[int, int, int]
                 continue
         found.append((sample, 1, 1))
     return tuple(found)
+
+
+_kept_runs = functools.lru_cache(maxsize=4096)(_runs)
 
 
 def band_sizes(size: Sequence[int], length: int, mode: str, level: int) -> list[tuple[int, ...]]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 from torch import Tensor
 
+from .arguments import ints
 from .tracing import constant_result
 
 if TYPE_CHECKING:  # importing pywt takes 0.1 s and few programs need it
@@ -100,7 +101,7 @@ class FilterTensors(NamedTuple):
     @property
     def length(self) -> int:
         """Number of taps L of every filter."""
-        return self.dec_lo.shape[-1]
+        return ints(self.dec_lo.shape)[-1]
 
 
 Filters = FilterBank | FilterTensors
@@ -136,7 +137,7 @@ def filter_bank(wavelet: "str | pywt.Wavelet | FilterBank") -> FilterBank:
 def resolve(wavelet: Wavelet) -> Filters:
     """`filter_bank(wavelet)`, and filters in tensors as they are."""
     if isinstance(wavelet, FilterTensors):
-        if len({taps.shape for taps in wavelet}) != 1 or wavelet.dec_lo.ndim != 1 or wavelet.length % 2 == 1:
+        if len({ints(taps.shape) for taps in wavelet}) != 1 or wavelet.dec_lo.ndim != 1 or wavelet.length % 2 == 1:
             raise ValueError(
                 f"the four filters must be tensors of one even length, got {[tuple(taps.shape) for taps in wavelet]}"
             )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
-from .arguments import check_floating, normal_axes, widened
+from .arguments import check_floating, ints, leaves, normal_axes, widened
 from .dwt import analysis, halves, is_haar, synthesis
 from .extension import BOUNDARY, check_mode
 from .filters import Filters, Wavelet, resolve
@@ -77,10 +77,10 @@ def idwt2(
     >>> idwt2(dwt2(torch.zeros(3, 16, 15), "db2"), "db2", size=(16, 15)).shape
     torch.Size([3, 16, 15])
     """
-    approximation, details = coefficients
-    tensors = (approximation, *details)
+    tensors = leaves(coefficients)
     if has_torch_function(tensors):
         return handle_torch_function(idwt2, tensors, coefficients, wavelet, mode, axes, size)
+    approximation, details = coefficients
     filters = resolve(wavelet)
     check_mode(mode)
     for band in tensors:
@@ -89,7 +89,7 @@ def idwt2(
     x = widened(approximation)
     normal = normal_axes(x, two(axes))
     check_level(x, bands, mode, normal)
-    return synthesis_step(x, bands, filters, mode, normal, size or (None, None)).to(approximation.dtype)
+    return synthesis_step(x, bands, filters, mode, normal, ints(size) if size else (None, None)).to(approximation.dtype)
 
 
 def detail_keys(dims: int) -> tuple[str, ...]:
@@ -103,7 +103,8 @@ def detail_keys(dims: int) -> tuple[str, ...]:
 
 def analysis_step(x: Tensor, filters: Filters, mode: str, axes: Sequence[int]) -> tuple[Tensor, Details]:
     """One level of checked arguments: the approximation and the details, of `axes` counted from the front."""
-    size = [x.shape[axis] for axis in axes]
+    shape = ints(x.shape)
+    size = [shape[axis] for axis in axes]
     if _is_haar_image(filters, mode, x.ndim, axes, size):
         approximation, horizontal, vertical, diagonal = haar_step(x, (size[0], size[1]))
         return approximation, {"da": horizontal, "ad": vertical, "dd": diagonal}
@@ -128,7 +129,8 @@ def synthesis_step(
     size: Sequence[int | None],
 ) -> Tensor:
     """Inverse of `analysis_step` to the lengths `size` of `axes`; `None` takes the longer one."""
-    counts = [approximation.shape[axis] for axis in axes]
+    shape = ints(approximation.shape)
+    counts = [shape[axis] for axis in axes]
     lengths = [2 * count if n is None else n for count, n in zip(counts, size, strict=True)]
     if _is_haar_image(filters, mode, approximation.ndim, axes, lengths) and counts == [(n + 1) // 2 for n in lengths]:
         horizontal, vertical, diagonal = details["da"], details["ad"], details["dd"]
@@ -147,11 +149,11 @@ def check_level(approximation: Tensor, details: Details, mode: str, axes: Sequen
     """Raise ValueError unless the bands of one level have the shapes and the dtype that belong together."""
     highest = details["d" * len(axes)]
     for key, band in details.items():
-        expected = list(approximation.shape)
+        expected = list(ints(approximation.shape))
         if mode == BOUNDARY:  # has fewer high coefficients of an odd length
             for axis, letter in zip(axes, key, strict=True):
                 expected[axis] = highest.shape[axis] if letter == "d" else expected[axis]
-        if list(band.shape) != expected or band.dtype != approximation.dtype:
+        if list(ints(band.shape)) != expected or band.dtype != approximation.dtype:
             raise ValueError(
                 f"detail {key} must be {approximation.dtype} of shape {tuple(expected)} to belong to the "
                 f"approximation, got {band.dtype} of shape {tuple(band.shape)}"

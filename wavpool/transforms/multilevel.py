@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
 from . import native
-from .arguments import check_floating, normal_axes, widened
+from .arguments import check_floating, ints, leaves, normal_axes, widened
 from .extension import BOUNDARY, check_mode
 from .filters import Filters, Wavelet, resolve
 from .levels import Detail, Details, analysis_step, check_level, detail_keys, synthesis_step, two
@@ -87,7 +87,7 @@ def waverec(
     >>> torch.allclose(waverec(wavedec(x, "db2"), "db2", length=9), x, atol=1e-5)
     True
     """
-    tensors = tuple(coefficients)
+    tensors = leaves(coefficients)
     if has_torch_function(tensors):
         arguments = (tensors, coefficients, wavelet, mode, axis, length)
         return handle_torch_function(waverec, *arguments)
@@ -151,7 +151,7 @@ def waverec2(
     >>> waverec2(wavedec2(torch.ones(3, 5)), size=(3, 5)).shape
     torch.Size([3, 5])
     """
-    tensors = tuple(band for entry in coefficients for band in ((entry,) if isinstance(entry, Tensor) else entry))
+    tensors = leaves(coefficients)
     if has_torch_function(tensors):
         arguments = (tensors, coefficients, wavelet, mode, size, axes)
         return handle_torch_function(waverec2, *arguments)
@@ -215,9 +215,7 @@ def waverecn(
     >>> waverecn(wavedecn(torch.ones(3, 5, 4)), size=(3, 5, 4)).shape
     torch.Size([3, 5, 4])
     """
-    tensors = tuple(
-        band for entry in coefficients for band in (entry.values() if isinstance(entry, dict) else (entry,))
-    )
+    tensors = leaves(coefficients)
     if has_torch_function(tensors):
         arguments = (tensors, coefficients, wavelet, mode, size, axes)
         return handle_torch_function(waverecn, *arguments)
@@ -235,7 +233,7 @@ def _decompose(
     check_mode(mode)
     check_floating(x)
     axes = normal_axes(x, axes)
-    level = _checked_level(level, tuple(x.shape[axis] for axis in axes), filters)
+    level = _checked_level(level, _lengths(x, axes), filters)
     approximation = widened(x)
     details: list[Details] = []
     if native.fits(filters, approximation, mode, axes, level):
@@ -263,8 +261,9 @@ def _recompose(
     check_mode(mode)
     check_floating(approximation)
     axes = normal_axes(approximation, axes)
+    size = None if size is None else ints(size)
     if size is not None and len(size) != len(axes):
-        raise ValueError(f"size must have {len(axes)} lengths, got {tuple(size)}")
+        raise ValueError(f"size must have {len(axes)} lengths, got {size}")
     x = widened(approximation)
     if native.fits(filters, x, mode, axes, len(details)):
         fused = native.recompose(x, details, filters, mode, axes, size)
@@ -278,10 +277,10 @@ def _recompose(
         if number == finest:
             target = size or target
         elif mode != BOUNDARY:
-            target = [next(iter(details[number + 1].values())).shape[axis] for axis in axes]
+            target = _lengths(next(iter(details[number + 1].values())), axes)
         x = synthesis_step(x, bands, filters, mode, axes, target)
-    if size is not None and tuple(size) != tuple(x.shape[axis] for axis in axes):
-        raise ValueError(f"size must be {tuple(x.shape[axis] for axis in axes)} without details, got {tuple(size)}")
+    if size is not None and size != _lengths(x, axes):
+        raise ValueError(f"size must be {_lengths(x, axes)} without details, got {size}")
     return x.to(approximation.dtype)
 
 
@@ -306,6 +305,11 @@ def _as_dictionary(entry: Any) -> Details:
     if isinstance(entry, (tuple, list)) and len(entry) == 3:
         return {"da": entry[0], "ad": entry[1], "dd": entry[2]}
     return {}
+
+
+def _lengths(x: Tensor, axes: Sequence[int]) -> tuple[int, ...]:
+    shape = ints(x.shape)
+    return tuple(shape[axis] for axis in axes)
 
 
 def _checked_level(level: int | None, size: tuple[int, ...], filters: Filters) -> int:

@@ -8,7 +8,6 @@ Source: S. Mallat, IEEE Trans. Pattern Anal. Mach. Intell. 11(7), 1989, fig. 7; 
 `coeffs_to_array`.
 """
 
-import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,11 +76,7 @@ def packed_layout(
     level = deepest if level is None else level
     if not 0 <= level <= deepest:
         raise ValueError(f"level must be 0 to {deepest} for size {size}, got {level}")
-    return _layout(size, resolve(wavelet).length, mode, level)
-
-
-@functools.lru_cache(maxsize=1024)
-def _layout(size: tuple[int, ...], length: int, mode: str, level: int) -> PackedLayout:
+    length = resolve(wavelet).length
     shapes: list[dict[str, tuple[int, ...]]] = []  # finest first
     for _ in range(level):
         low = tuple(coefficient_length(n, length, mode) for n in size)
