@@ -201,6 +201,21 @@ def test_perfect_reconstruction(data: st.DataObject) -> None:
     torch.testing.assert_close(waverecn(coefficients, name, mode, size, axes), x, rtol=0, atol=1e-8)
 
 
+@pytest.mark.parametrize("wavelet", ["haar", "db2", "sym4"])
+@pytest.mark.parametrize("size", [(21, 30), (32, 17), (14, 15)])
+def test_boundary_mode_keeps_number_and_energy(wavelet: str, size: tuple[int, int]) -> None:
+    x = noise(2, *size)
+    for coefficients in (wavedec(x, wavelet, "boundary"), wavedec2(x, wavelet, "boundary")):
+        bands = bands_of(coefficients)
+        assert sum(band.numel() for band in bands) == x.numel()
+        torch.testing.assert_close(sum(band.square().sum() for band in bands), x.square().sum(), rtol=1e-9, atol=0)
+    torch.testing.assert_close(waverec2(coefficients, wavelet, "boundary"), x, rtol=0, atol=1e-9)
+    signal = wavedec(x, wavelet, "boundary", axis=1)
+    torch.testing.assert_close(waverec(signal, wavelet, "boundary", 1, size[0]), x, rtol=0, atol=1e-9)
+    with pytest.raises(ValueError, match=f"belong to signals of length {size[0]}, not {size[0] + 1}|size must be"):
+        waverec(signal, wavelet, "boundary", 1, size[0] + 1)
+
+
 @BOTH_PATHS
 @pytest.mark.parametrize(("wavelet", "mode"), [("haar", "zero"), ("db2", "symmetric"), ("bior2.2", "periodization")])
 def test_derivatives(wavelet: str, mode: str) -> None:
@@ -272,7 +287,7 @@ def test_analysis_refuses(call: Callable[[Tensor], Any], message: str) -> None:
         (lambda c: waverec([c[0], c[1].double()], "db2"), "detail d must be torch.float32"),
         (lambda c: waverec(c, "db2", length=15), "belong to signals of length 16 or 17|17 or 18"),
         (lambda c: waverec(c, "haar"), "belong to signals of length 11 or 12, not 10"),
-        (lambda c: waverec(c[:1], "db2", length=7), r"size must be \(6,\) without details, got \(7,\)"),
+        (lambda c: waverec(c[:1], "db2", length=7), r"size must be \(6,\) for these coefficients, got \(7,\)"),
         (lambda c: waverecn(wavedecn(c[0]), size=(1,)), r"size must have 2 lengths, got \(1,\)"),
         (lambda c: waverec(c, "db2", axis=4), "axis 4 does not exist"),
     ],

@@ -116,10 +116,15 @@ def analysis(x: Tensor, filters: Filters, mode: str, axis: int) -> Tensor:
 
 def synthesis(spectrum: Tensor, filters: Filters, mode: str, axis: int, length: int | None) -> Tensor:
     """Inverse of `analysis`: `(..., [low | high], ...)` to `(..., length, ...)`."""
-    count = ints(spectrum.shape)[axis] // 2
+    total = ints(spectrum.shape)[axis]
+    count = total // 2
     if mode == BOUNDARY:
         from . import boundary
 
+        if length not in (None, total):
+            raise ValueError(
+                f"{total} coefficients in mode 'boundary' belong to signals of length {total}, not {length}"
+            )
         return boundary.idwt(*halves(spectrum, axis), filters, axis)
     longest = 2 * count if mode == "periodization" else 2 * count - filters.length + 2
     if length is None:

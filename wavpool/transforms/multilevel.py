@@ -280,7 +280,7 @@ def _recompose(
             target = _lengths(next(iter(details[number + 1].values())), axes)
         x = synthesis_step(x, bands, filters, mode, axes, target)
     if size is not None and size != _lengths(x, axes):
-        raise ValueError(f"size must be {_lengths(x, axes)} without details, got {size}")
+        raise ValueError(f"size must be {_lengths(x, axes)} for these coefficients, got {size}")
     return x.to(approximation.dtype)
 
 
