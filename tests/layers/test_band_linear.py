@@ -24,7 +24,7 @@ def make() -> BandLinear:
 
 def test_equals_one_linear_a_band(bands: list[Tensor]) -> None:
     layer = make()
-    out = layer(bands)
+    out = layer(torch.stack(bands, dim=2))
     assert out.shape == (4, 3, 7)
     assert layer.bias is not None
     for index, band in enumerate(bands):
@@ -36,13 +36,13 @@ def test_equals_one_linear_a_band(bands: list[Tensor]) -> None:
 def test_equals_the_grouped_convolution_it_is(bands: list[Tensor]) -> None:
     layer = make()
     convolved = nn.Conv2d.forward(layer, torch.cat(bands, dim=1))
-    torch.testing.assert_close(layer(bands).flatten(1), convolved.flatten(1), rtol=0, atol=1e-12)
+    torch.testing.assert_close(layer(torch.stack(bands, dim=2)).flatten(1), convolved.flatten(1), rtol=0, atol=1e-12)
 
 
 def test_first_bands_alone(bands: list[Tensor]) -> None:
-    layer = make()
+    layer, x = make(), torch.stack(bands, dim=2)
     for count in (1, 2):
-        torch.testing.assert_close(layer(bands[:count]), layer(bands)[:, :count], rtol=0, atol=1e-12)
+        torch.testing.assert_close(layer(x, count), layer(x)[:, :count], rtol=0, atol=1e-12)
 
 
 def test_initialised_like_linear() -> None:

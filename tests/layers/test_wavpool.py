@@ -19,11 +19,11 @@ def by_definition(block: WavPool, x: Tensor) -> Tensor:
     approximation, *details = wavedec2(x, level=depth)
     responses = []
     for linear, number in zip(block.levels, block.level_numbers, strict=True):
-        responses.append(block.act(linear(list(details[depth - number]))))
+        responses.append(block.act(linear(torch.stack(details[depth - number], dim=2))))
     out = block.pool(responses)
     if block.approximation is not None:
         assert block.approximation_pool is not None
-        last = block.act(block.approximation([approximation]))
+        last = block.act(block.approximation(approximation.unsqueeze(2)))
         out = torch.cat((out, block.approximation_pool([last])), dim=1)
     return out  # type: ignore[no-any-return]
 

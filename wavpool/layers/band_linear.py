@@ -18,8 +18,7 @@ class BandLinear(nn.Conv2d):
         bands: number of bands.
 
     Shape:
-        input: a list of n <= `bands` tensors `(B, in_chans, h, w)`, in the order of the weights;
-        output: `(B, n, hidden)`.
+        input `(B, in_chans, bands, h, w)`; output `(B, bands, hidden)`, or of the first `count` bands alone.
     """
 
     def __init__(
@@ -36,13 +35,14 @@ class BandLinear(nn.Conv2d):
         super().__init__(bands * in_chans, bands * hidden, size, groups=bands, device=device, dtype=dtype)
         self.hidden = hidden
 
-    def forward(self, bands: list[Tensor]) -> Tensor:  # type: ignore[override]
-        count = len(bands)
-        x = torch.stack([band.flatten(1) for band in bands])  # (n, B, in_chans * h * w)
-        weight = self.weight[: count * self.hidden].flatten(1).unflatten(0, (count, self.hidden))
+    def forward(self, bands: Tensor, count: int = 0) -> Tensor:
+        weight = self.weight.reshape(self.groups, self.hidden, -1)  # a view but in channels_last
         bias = self.bias
         assert bias is not None
-        bias = bias[: count * self.hidden].unflatten(0, (count, 1, self.hidden))
+        bias = bias.view(self.groups, 1, self.hidden)
+        if count > 0 and count < self.groups:
+            bands, weight, bias = bands[:, :, :count], weight[:count], bias[:count]
+        x = bands.permute(2, 0, 1, 3, 4).flatten(2)  # (n, B, in_chans * h * w)
         return torch.baddbmm(bias, x, weight.transpose(1, 2)).transpose(0, 1)
 
     def zero(self) -> Tensor:

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from ..transforms import haar_lowpass, haar_step, level_sizes
+from ..transforms import level_sizes
 from .band_linear import BandLinear
+from .bands import haar_bands
 from .geometry import check_image, resolve_levels, to_size
 
 
@@ -51,10 +52,8 @@ class MicroWav(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_image(x, self.in_chans, self.sizes[0])
-        for size in self.sizes[:-2]:
-            x = haar_lowpass(x, size)
-        approximation, horizontal, vertical, diagonal = haar_step(x, self.sizes[-2])
-        bands = [horizontal, vertical, diagonal]
+        approximation, details = haar_bands(x, self.sizes, len(self.sizes) - 2)
+        bands = details[0]
         if self.approximation:
-            bands.append(approximation)
+            bands = torch.cat((bands, approximation.unsqueeze(2)), dim=2)
         return self.act(self.linear(bands))  # type: ignore[no-any-return]

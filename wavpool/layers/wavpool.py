@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..transforms import haar_analysis, haar_lowpass, level_sizes
+from ..transforms import level_sizes
 from .band_linear import BandLinear
+from .bands import haar_bands
 from .geometry import check_image, resolve_levels, to_size
 from .pool import MultiResolutionPool
 
@@ -101,18 +102,15 @@ class WavPool(nn.Module):
         """
         check_image(x, self.in_chans, self.sizes[0])
         skipped = self.unused_levels if pooled_only else 0
-        for size in self.sizes[:skipped]:
-            x = haar_lowpass(x, size)
-        approximation, details = haar_analysis(x, self.sizes[skipped:])
+        approximation, details = haar_bands(x, self.sizes, skipped)
         responses: list[Tensor] = []
         for index, linear in enumerate(self.levels):
             count = self.kept_bands[index] if pooled_only else 3
             if count > 0:
-                horizontal, vertical, diagonal = details[self.level_numbers[index] - 1 - skipped]
-                bands = [horizontal, vertical, diagonal]
-                responses.append(self.act(linear(bands[:count])))
+                bands = details[self.level_numbers[index] - 1 - skipped]
+                responses.append(self.act(linear(bands, count)))
         if self.approximation is not None:
-            responses.append(self.act(self.approximation([approximation])))
+            responses.append(self.act(self.approximation(approximation.unsqueeze(2))))
         return responses
 
     def pool_responses(self, responses: list[Tensor]) -> Tensor:

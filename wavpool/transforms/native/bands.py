@@ -21,19 +21,32 @@ def fits(filters: Filters, x: Tensor, mode: str, axes: Sequence[int], level: int
     return level > 0 and len(axes) in KEYS and mode != BOUNDARY and isinstance(filters, FilterBank) and usable(x)
 
 
+def grouped(x: Tensor, wavelet: str, length: int, mode: str, dims: int, level: int) -> list[Tensor]:
+    """The approximation `(..., *band)` and the details of every level together, `(..., 3, *band)`, coarsest first.
+
+    `wavelet` is a `FilterBank.key`, `length` its number of taps. All results are views of one tensor, and few, since
+    each costs a microsecond here and as much again in the backward pass.
+    """
+    shapes = _shapes(tuple(x.shape[-dims:]), length, mode, level)
+    batch = x.shape[:-dims]
+    packed = analysis(x, wavelet, mode, dims, level)
+    parts = packed.split_with_sizes([math.prod(shape) for shape in shapes], -1)
+    return [part.view(batch + shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
 def decompose(
     x: Tensor, bank: FilterBank, mode: str, axes: Sequence[int], level: int
 ) -> tuple[Tensor, list[dict[str, Tensor]]]:
-    """The approximation and the details of every level, coarsest first; all of them views of one tensor."""
-    x = _last(x, axes)
+    """The approximation and the details of every level, coarsest first."""
     dims = len(axes)
-    counts, sizes = _layout(tuple(x.shape[-dims:]), bank.length, mode, level)
-    batch = x.shape[:-dims]
-    parts = analysis(x, bank, mode, dims, level).split_with_sizes(counts, -1)
-    bands = [_back(part.view(batch + size), axes) for part, size in zip(parts, sizes, strict=True)]
-    keys = KEYS[dims]
-    starts = range(1, len(bands), len(keys))
-    return bands[0], [dict(zip(keys, bands[start : start + len(keys)], strict=True)) for start in starts]
+    x, moved = _last(x, axes)
+    approximation, *groups = grouped(x, bank.key, bank.length, mode, dims, level)
+    details = [group.unbind(-dims - 1) for group in groups]
+    if moved:
+        end = tuple(range(-dims, 0))
+        approximation = approximation.movedim(end, tuple(axes))
+        details = [tuple(band.movedim(end, tuple(axes)) for band in bands) for bands in details]
+    return approximation, [dict(zip(KEYS[dims], bands, strict=True)) for bands in details]
 
 
 def recompose(
@@ -49,37 +62,33 @@ def recompose(
     Returns `None` where the bands do not belong together, for the plain form to say what is wrong.
     """
     dims = len(axes)
-    bands = [_last(band, axes) for band in (approximation, *(entry[key] for entry in details for key in KEYS[dims]))]
+    bands = [_last(band, axes)[0] for band in (approximation, *(entry[key] for entry in details for key in KEYS[dims]))]
     if size is None:
         overlap = 0 if mode == "periodization" else bank.length - 2
         size = [2 * count - overlap for count in bands[-1].shape[-dims:]]
-    sizes = _layout(tuple(size), bank.length, mode, len(details))[1]
+    coarsest, *shapes = _shapes(tuple(size), bank.length, mode, len(details))
+    sizes = [coarsest, *(shape[1:] for shape in shapes for _ in KEYS[dims])]
     expected = [(*bands[0].shape[:-dims], *band) for band in sizes]
     if [tuple(band.shape) for band in bands] != expected or len({band.dtype for band in bands}) > 1:
         return None
-    packed = torch.cat([band.flatten(-dims) for band in bands], -1)
-    return _back(synthesis(packed, bank, mode, tuple(size), len(details)), axes)
+    x = synthesis(torch.cat([band.flatten(-dims) for band in bands], -1), bank.key, mode, tuple(size), len(details))
+    moved = tuple(axes) != tuple(range(x.ndim - dims, x.ndim))
+    return x.movedim(tuple(range(-dims, 0)), tuple(axes)) if moved else x
 
 
-def _last(x: Tensor, axes: Sequence[int]) -> Tensor:
-    """The transformed axes moved to the end."""
+def _last(x: Tensor, axes: Sequence[int]) -> tuple[Tensor, bool]:
+    """The transformed axes moved to the end, and whether they were elsewhere."""
     end = tuple(range(x.ndim - len(axes), x.ndim))
-    return x if tuple(axes) == end else x.movedim(tuple(axes), end)
-
-
-def _back(x: Tensor, axes: Sequence[int]) -> Tensor:
-    end = tuple(range(x.ndim - len(axes), x.ndim))
-    return x if tuple(axes) == end else x.movedim(end, tuple(axes))
+    return (x, False) if tuple(axes) == end else (x.movedim(tuple(axes), end), True)
 
 
 @constant_result
-def _layout(size: tuple[int, ...], length: int, mode: str, level: int) -> tuple[list[int], list[tuple[int, ...]]]:
-    """Number of coefficients and size of every band, in the order of the packed coefficients."""
-    return _kept_layout(size, length, mode, level)
+def _shapes(size: tuple[int, ...], length: int, mode: str, level: int) -> list[tuple[int, ...]]:
+    """Shape of the approximation, and of the details of every level together, in the order of the packed ones."""
+    return _kept_shapes(size, length, mode, level)
 
 
 @functools.lru_cache(maxsize=1024)
-def _kept_layout(size: tuple[int, ...], length: int, mode: str, level: int) -> tuple[list[int], list[tuple[int, ...]]]:
+def _kept_shapes(size: tuple[int, ...], length: int, mode: str, level: int) -> list[tuple[int, ...]]:
     sizes = band_sizes(size, length, mode, level)
-    bands = [sizes[-1], *(band for band in reversed(sizes[1:]) for _ in KEYS[len(size)])]
-    return [math.prod(band) for band in bands], bands
+    return [sizes[-1], *((len(KEYS[len(size)]), *band) for band in reversed(sizes[1:]))]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from ..filters import FilterBank, from_key
+from ..filters import from_key
 from . import dense
 from .build import library
 from .plan import Plan, packed_length, plan
@@ -26,18 +26,26 @@ _enabled = True
 
 
 def usable(x: Tensor) -> bool:
-    """Whether the kernel takes `x`: real numbers on a CPU, in a call that is not being traced or exported.
+    """Whether the kernel takes `x`: real numbers on a CPU, in a call for which `operators_allowed` holds."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype in SUFFIX
+        and operators_allowed()
+        # A compiler cannot look for the library; where there is none, the operator computes with dense matrices.
+        and (torch.compiler.is_compiling() or library() is not None)
+    )
+
+
+def operators_allowed() -> bool:
+    """Whether this call may go through the operators: it is not being traced by TorchScript or exported.
 
     Forward-mode derivatives go through torch's own operators: no operator defined in Python can have a rule for them.
     """
     return (
         _enabled
-        and x.device.type == "cpu"
-        and x.dtype in SUFFIX
         and forward_ad._current_level < 0
         and not torch.jit.is_tracing()
-        # A compiler cannot look for the library; where there is none, the operator computes with dense matrices.
-        and (not torch.compiler.is_exporting() if torch.compiler.is_compiling() else library() is not None)
+        and not (torch.compiler.is_compiling() and torch.compiler.is_exporting())
     )
 
 
@@ -147,18 +155,19 @@ analysis_op = torch.ops.wavpool.dwt.default
 adjoint_op = torch.ops.wavpool.dwt_adjoint.default
 
 
-def analysis(x: Tensor, bank: FilterBank, mode: str, dims: int, level: int) -> Tensor:
+def analysis(x: Tensor, wavelet: str, mode: str, dims: int, level: int) -> Tensor:
     """All `level >= 1` levels over the last `dims` (1 or 2) axes.
 
     Args:
         x: `(..., H, W)` or `(..., W)` for which `usable` holds.
+        wavelet: the `key` of a `FilterBank`.
 
     Returns:
         `(..., N)`: the bands one after the other, `[A, coarsest (H, V, D), ..., finest (H, V, D)]`.
     """
-    return analysis_op(x, bank.key, mode, False, dims, level)  # type: ignore[no-any-return]
+    return analysis_op(x, wavelet, mode, False, dims, level)  # type: ignore[no-any-return]
 
 
-def synthesis(packed: Tensor, bank: FilterBank, mode: str, size: Sequence[int], level: int) -> Tensor:
+def synthesis(packed: Tensor, wavelet: str, mode: str, size: Sequence[int], level: int) -> Tensor:
     """Inverse of `analysis`: `(..., N)` to `(..., *size)`."""
-    return adjoint_op(packed, bank.key, mode, True, size, level)  # type: ignore[no-any-return]
+    return adjoint_op(packed, wavelet, mode, True, size, level)  # type: ignore[no-any-return]
