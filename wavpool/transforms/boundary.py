@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .arguments import ints
 from .constants import constant
 from .dwt import _product, halves
 from .dwt import analysis as extended_analysis
@@ -103,7 +104,7 @@ def boundary_matrix(
 
 def analysis(x: Tensor, bank: Filters, axis: int) -> Tensor:
     """`dwt` with both halves in one tensor `[low | high]` along `axis >= 0`."""
-    n = x.shape[axis]
+    (n,) = ints((x.shape[axis],))
     rows = _rows(_orthogonal(bank), n, x)
     first = x.narrow(axis, 0, rows.left_low.shape[1])
     low, high = (_product(first, end.mT, axis) for end in (rows.left_low, rows.left_high))
@@ -118,24 +119,25 @@ def analysis(x: Tensor, bank: Filters, axis: int) -> Tensor:
 
 def synthesis(spectrum: Tensor, bank: Filters, axis: int) -> Tensor:
     """Inverse of `analysis`: `[low | high]` along `axis >= 0` to the signal."""
-    n = spectrum.shape[axis]
+    (n,) = ints((spectrum.shape[axis],))
     rows = _rows(_orthogonal(bank), n, spectrum)
-    ends = (rows.left_low, rows.right_low, rows.left_high, rows.right_high)
-    counts = [end.shape[0] for end in ends]
-    sizes = [counts[0], rows.inside, counts[1], counts[2], rows.inside, counts[3]]
+    counts = [band.shape[0] for band in rows[:4]]
+    sizes = [counts[0], rows.inside, counts[2], counts[1], rows.inside, counts[3]]
     low_first, low, low_last, high_first, high, high_last = spectrum.split(sizes, axis)
-    first, last, first_detail, last_detail = (
-        _product(band, end, axis) for band, end in zip((low_first, low_last, high_first, high_last), ends, strict=True)
-    )
+    # One product an end: ONNX Runtime returns noise for a product over no rows, which an end may have of one kind.
+    left, right = torch.cat((rows.left_low, rows.left_high)), torch.cat((rows.right_low, rows.right_high))
+    first = _product(torch.cat((low_first, high_first), axis), left, axis)
     if rows.inside == 0:
-        return first + first_detail
+        return first
+    last = _product(torch.cat((low_last, high_last), axis), right, axis)
     zeros = spectrum.new_zeros(()).expand(spectrum.shape)
     before = zeros.narrow(axis, 0, rows.skipped)
     after = zeros.narrow(axis, 0, (n + 1) // 2 - rows.skipped - rows.inside)
     x = extended_synthesis(torch.cat((before, low, after, before, high, after), axis), bank, "periodization", axis, n)
-    x.narrow(axis, 0, first.shape[axis]).add_(first + first_detail)
-    x.narrow(axis, n - last.shape[axis], last.shape[axis]).add_(last + last_detail)
-    return x
+    head, rest = x.split([first.shape[axis], n - first.shape[axis]], axis)
+    x = torch.cat((head + first, rest), axis)
+    rest, tail = x.split([n - last.shape[axis], last.shape[axis]], axis)  # which may reach into the head
+    return torch.cat((rest, tail + last), axis)
 
 
 def _orthogonal(bank: Filters) -> FilterBank:
@@ -167,7 +169,7 @@ def _rows(bank: FilterBank, n: int, like: Tensor) -> Rows:
     start = first % 2  # of the first row inside
     inside = max(0, (n - bank.length - start) // 2 + 1)
     shortest = n if inside == 0 else bank.length + start + (n - start) % 2  # with the same ends
-    key = (bank.dec_lo, bank.dec_hi, int(shortest))
+    key = (bank.dec_lo, bank.dec_hi, shortest)
     ends = [constant(_end, (part, *key), like) for part in range(4)]  # type: ignore[arg-type]
     return Rows(ends[0], ends[1], ends[2], ends[3], inside, (start - first) // 2)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
-from .arguments import check_floating, normal_axes, widened
+from .arguments import check_floating, ints, normal_axes, widened
 from .extension import BOUNDARY, check_mode, coefficient_length
 from .filters import Filters, Wavelet, resolve
 from .levels import analysis_step, check_level, detail_keys, synthesis_step, two
@@ -247,8 +247,8 @@ def _recompose(
         return synthesis_step(children[0], details, filters, mode, normal, size)
 
     x = ascend("", size or (None,) * len(axes))
-    found = tuple(x.shape[axis] for axis in normal)
-    if size is not None and tuple(size) != found:
+    found = ints(x.shape[axis] for axis in normal)
+    if size is not None and ints(size) != found:
         raise ValueError(f"these leaves belong to size {found}, not {tuple(size)}")
     return x.to(first.dtype)
 
@@ -275,7 +275,7 @@ def _checked(
     check_mode(mode)
     check_floating(x)
     axes = normal_axes(x, axes)
-    return filters, axes, _checked_level(level, tuple(x.shape[axis] for axis in axes), filters)
+    return filters, axes, _checked_level(level, ints(x.shape[axis] for axis in axes), filters)
 
 
 def _check_tree(paths: Sequence[str], dims: int) -> None:

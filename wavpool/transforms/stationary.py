@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
-from .arguments import check_floating, normal_axes, widened
+from .arguments import check_floating, ints, leaves, normal_axes, widened
 from .dwt import analysis, halves, synthesis
 from .filters import Filters, Wavelet, resolve
 from .levels import Detail, Details, detail_keys, two
@@ -93,7 +93,7 @@ def iswt(coefficients: Sequence[Any], wavelet: Wavelet = "haar", norm: bool = Fa
     >>> torch.allclose(iswt(swt(x, "db2", level=2), "db2"), x, atol=1e-5)
     True
     """
-    tensors = _tensors(coefficients)
+    tensors = leaves(coefficients)
     if has_torch_function(tensors):
         return handle_torch_function(iswt, tensors, coefficients, wavelet, norm, axis)
     return _recompose(coefficients, 1, wavelet, (axis,), norm)
@@ -134,7 +134,7 @@ def iswt2(
     >>> torch.allclose(iswt2(swt2(torch.eye(8), "db2", level=2), "db2"), torch.eye(8), atol=1e-5)
     True
     """
-    tensors = _tensors(coefficients)
+    tensors = leaves(coefficients)
     if has_torch_function(tensors):
         return handle_torch_function(iswt2, tensors, coefficients, wavelet, norm, axes)
     return _recompose(coefficients, 2, wavelet, two(axes), norm)
@@ -145,7 +145,7 @@ def _decompose(x: Tensor, wavelet: Wavelet, level: int | None, axes: Sequence[in
     filters = resolve(wavelet)
     check_floating(x)
     axes = normal_axes(x, axes)
-    size = tuple(x.shape[axis] for axis in axes)
+    size = ints(x.shape[axis] for axis in axes)
     deepest = swt_max_level(size)
     level = deepest if level is None else level
     if not 1 <= level <= deepest:
@@ -177,7 +177,7 @@ def _recompose(coefficients: Sequence[Any], dims: int, wavelet: Wavelet, axes: S
                 f"got {band.dtype} of shape {tuple(band.shape)}"
             )
     axes = normal_axes(approximation, axes)
-    size = tuple(approximation.shape[axis] for axis in axes)
+    size = ints(approximation.shape[axis] for axis in axes)
     if len(details) > swt_max_level(size):
         raise ValueError(f"{len(details)} levels need lengths that 2**{len(details)} divides, got {size}")
     x = widened(approximation)
@@ -209,13 +209,6 @@ def _entries(coefficients: Sequence[Any], dims: int) -> tuple[Tensor, list[tuple
     if not levels or any(len(level) != 2**dims - 1 for level in levels):
         raise ValueError(f"every level must have {2**dims - 1} details")
     return first, levels
-
-
-def _tensors(coefficients: Any) -> tuple[Any, ...]:
-    """All entries of nested sequences, in order."""
-    if isinstance(coefficients, (list, tuple)):
-        return tuple(tensor for entry in coefficients for tensor in _tensors(entry))
-    return (coefficients,)
 
 
 def _dilated_analysis(x: Tensor, filters: Filters, axis: int, dilation: int) -> tuple[Tensor, Tensor]:
