@@ -9,6 +9,7 @@ A block is computed as a tree: one row of a level is made of two rows of the nex
 compiles the recursion once a level and inlines it.
 """
 # Kernels are in Triton's language, whose types are not Python's.
+# ruff: noqa: RET505 - Triton compiles what follows a return: only an `else` leaves it out
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-decorators, allow-untyped-calls
 
 import math
@@ -58,7 +59,8 @@ def _at(
 def _widened(x):
     if x.dtype == tl.float64:
         return x
-    return x.to(tl.float32)
+    else:
+        return x.to(tl.float32)
 
 
 @triton.jit
@@ -66,9 +68,10 @@ def _pixels(x, place, live, LEVEL: tl.constexpr, ROW: tl.constexpr, LEVELS: tl.c
     """Rows of pixels under row `ROW` of a level, as a tree of pairs."""
     if LEVEL == 0:
         return tl.load(_at(x, place, 0, 0, ROW, LEVELS, WIDTH), live)
-    top = _pixels(x, place, live, LEVEL - 1, 2 * ROW, LEVELS, WIDTH)
-    bottom = _pixels(x, place, live, LEVEL - 1, 2 * ROW + 1, LEVELS, WIDTH)
-    return top, bottom
+    else:
+        top = _pixels(x, place, live, LEVEL - 1, 2 * ROW, LEVELS, WIDTH)
+        bottom = _pixels(x, place, live, LEVEL - 1, 2 * ROW + 1, LEVELS, WIDTH)
+        return top, bottom
 
 
 @triton.jit
@@ -100,9 +103,10 @@ def _reduce(
     """Row `ROW` of a level's approximation from its tree of pixels."""
     if LEVEL == 0:
         return _widened(pixels)
-    top = _reduce(pixels[0], packed, place, live, LEVEL - 1, 2 * ROW, LEVELS, WIDTH)
-    bottom = _reduce(pixels[1], packed, place, live, LEVEL - 1, 2 * ROW + 1, LEVELS, WIDTH)
-    return _step(top, bottom, packed, place, live, LEVEL, ROW, LEVELS, WIDTH)
+    else:
+        top = _reduce(pixels[0], packed, place, live, LEVEL - 1, 2 * ROW, LEVELS, WIDTH)
+        bottom = _reduce(pixels[1], packed, place, live, LEVEL - 1, 2 * ROW + 1, LEVELS, WIDTH)
+        return _step(top, bottom, packed, place, live, LEVEL, ROW, LEVELS, WIDTH)
 
 
 @triton.jit
@@ -113,9 +117,10 @@ def _approximation(
     if LEVEL <= AHEAD:
         pixels = _pixels(x, place, live, LEVEL, ROW, LEVELS, WIDTH)
         return _reduce(pixels, packed, place, live, LEVEL, ROW, LEVELS, WIDTH)
-    top = _approximation(x, packed, place, live, LEVEL - 1, 2 * ROW, LEVELS, WIDTH)
-    bottom = _approximation(x, packed, place, live, LEVEL - 1, 2 * ROW + 1, LEVELS, WIDTH)
-    return _step(top, bottom, packed, place, live, LEVEL, ROW, LEVELS, WIDTH)
+    else:
+        top = _approximation(x, packed, place, live, LEVEL - 1, 2 * ROW, LEVELS, WIDTH)
+        bottom = _approximation(x, packed, place, live, LEVEL - 1, 2 * ROW + 1, LEVELS, WIDTH)
+        return _step(top, bottom, packed, place, live, LEVEL, ROW, LEVELS, WIDTH)
 
 
 @triton.jit(do_not_specialize=["count", "block_rows", "columns"])
@@ -154,9 +159,10 @@ def _details(packed, place, live, LEVEL: tl.constexpr, ROW: tl.constexpr, LEVELS
     own = _bands(packed, place, live, LEVEL, ROW, LEVELS, WIDTH)
     if LEVEL == 1:
         return (own,)
-    top = _details(packed, place, live, LEVEL - 1, 2 * ROW, LEVELS, WIDTH)
-    bottom = _details(packed, place, live, LEVEL - 1, 2 * ROW + 1, LEVELS, WIDTH)
-    return own, top, bottom
+    else:
+        top = _details(packed, place, live, LEVEL - 1, 2 * ROW, LEVELS, WIDTH)
+        bottom = _details(packed, place, live, LEVEL - 1, 2 * ROW + 1, LEVELS, WIDTH)
+        return own, top, bottom
 
 
 @triton.jit
