@@ -106,6 +106,8 @@ class MultiResolutionPool(nn.Module):
     def _join(self, a: Tensor, b: Tensor) -> Tensor:
         if self.mode == "average":
             return a + b
+        if not torch.is_grad_enabled():
+            return torch.maximum(a, b)
         # max(a, b), exact: a weight of 0 or 1 selects. The backward of torch.maximum takes four times as long; ties
         # go to `a`, the first, as in MaxPool3d.
         return torch.lerp(b, a, (a.detach() >= b.detach()).to(a.dtype))

@@ -36,11 +36,16 @@ class Head(nn.Module):
     ) -> None:
         super().__init__()
         self.pool_type = pool
-        multiplier = map_size[0] * map_size[1]
-        self.global_pool: nn.Module = nn.Flatten(1) if pool == "flatten" else nn.Identity()
-        if pool != "flatten":
-            self.global_pool = SelectAdaptivePool2d(pool_type=pool, flatten=True) if pool else nn.Identity()
-            multiplier = SelectAdaptivePool2d(pool_type=pool).feat_mult() if pool else 1
+        self.global_pool: nn.Module = nn.Identity()
+        multiplier = 1
+        if pool == "flatten":
+            self.global_pool = nn.Flatten(1)
+            multiplier = map_size[0] * map_size[1]
+        elif pool:
+            self.global_pool = SelectAdaptivePool2d(pool_type=pool, flatten=True)
+            multiplier = self.global_pool.feat_mult()
+            if tuple(map_size) == (1, 1) and multiplier == 1:  # average and maximum of one value are that value
+                self.global_pool = nn.Flatten(1)
         self.num_features = num_features * multiplier
         self.drop = nn.Dropout(drop_rate)
         self.fc: nn.Module = nn.Identity()

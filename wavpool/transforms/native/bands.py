@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..extension import BOUNDARY, band_sizes
 from ..filters import FilterBank, Filters
-from ..tracing import constant_result
 from .ops import analysis, synthesis, usable
 
 KEYS = {1: ("d",), 2: ("da", "ad", "dd")}
@@ -82,13 +81,16 @@ def _last(x: Tensor, axes: Sequence[int]) -> tuple[Tensor, bool]:
     return (x, False) if tuple(axes) == end else (x.movedim(tuple(axes), end), True)
 
 
-@constant_result
 def _shapes(size: tuple[int, ...], length: int, mode: str, level: int) -> list[tuple[int, ...]]:
     """Shape of the approximation, and of the details of every level together, in the order of the packed ones."""
+    if torch.compiler.is_compiling():  # of symbols, perhaps
+        return _new_shapes(size, length, mode, level)
     return _kept_shapes(size, length, mode, level)
 
 
-@functools.lru_cache(maxsize=1024)
-def _kept_shapes(size: tuple[int, ...], length: int, mode: str, level: int) -> list[tuple[int, ...]]:
+def _new_shapes(size: tuple[int, ...], length: int, mode: str, level: int) -> list[tuple[int, ...]]:
     sizes = band_sizes(size, length, mode, level)
     return [sizes[-1], *((len(KEYS[len(size)]), *band) for band in reversed(sizes[1:]))]
+
+
+_kept_shapes = functools.lru_cache(maxsize=1024)(_new_shapes)

@@ -158,7 +158,7 @@ static int NAME(prepare)(WORK *work, const plan_t *plan) {
         const axis_t *rows = &plan->level[l].rows, *columns = &plan->level[l].columns;
         width = largest(width, largest(columns->samples, columns->extended + taps));
         edges = largest(edges, rows->extended - rows->samples);
-        area = largest(area, rows->coefficients * columns->coefficients);
+        area = largest(area, (plan->images ? rows->coefficients : 1) * columns->coefficients);
     }
     width += slack;
     area += slack;

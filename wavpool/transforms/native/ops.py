@@ -39,14 +39,17 @@ def usable(x: Tensor) -> bool:
 def operators_allowed() -> bool:
     """Whether this call may go through the operators: it is not being traced by TorchScript or exported.
 
-    Forward-mode derivatives go through torch's own operators: no operator defined in Python can have a rule for them.
+    Forward-mode derivatives and torch.func.grad go through torch's own operators: an operator defined in Python has no
+    rule for the one, and no nested rule for the other.
     """
-    return (
-        _enabled
-        and forward_ad._current_level < 0
-        and not torch.jit.is_tracing()
-        and not (torch.compiler.is_compiling() and torch.compiler.is_exporting())
-    )
+    if not _enabled or forward_ad._current_level >= 0 or torch.jit.is_tracing():
+        return False
+    if torch.compiler.is_compiling():
+        return not torch.compiler.is_exporting()
+    if not torch._C._are_functorch_transforms_active():
+        return True
+    functorch = torch._C._functorch
+    return all(level.key() == functorch.TransformType.Vmap for level in functorch.get_interpreter_stack())
 
 
 @contextlib.contextmanager
