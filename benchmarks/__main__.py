@@ -1,6 +1,6 @@
 """Measure, and write a CSV, figures and docs/benchmarks.md.
 
-    python -m benchmarks [transforms] [models] [imports] [--quick] [--resume] [--output FOLDER]
+    python -m benchmarks [transforms] [models] [imports] [--quick] [--resume] [--seconds S] [--output FOLDER]
 
 Every case is written to the CSV as it is done. `benchmarks.training_time` (a whole training run) and
 `benchmarks.allocator` are commands of their own.
@@ -42,7 +42,7 @@ def describe_machine() -> dict[str, str]:
     }
 
 
-def run(names: Sequence[str], folder: Path, page: Path, quick: bool, resume: bool) -> None:
+def run(names: Sequence[str], folder: Path, page: Path, seconds: float, quick: bool, resume: bool) -> None:
     """Measure the named benchmarks; what the CSV has of the others stays, with `resume` what it has of these too."""
     path = folder / "benchmarks.csv"
     wanted = {name: BENCHMARKS[name].cases(quick) for name in names}
@@ -53,7 +53,7 @@ def run(names: Sequence[str], folder: Path, page: Path, quick: bool, resume: boo
     write_json(folder / "machine.json", describe_machine())
     for name, cases in wanted.items():
         left = [case for case in cases if case not in done]
-        for case_records in _measure(name, left, QUICK_SECONDS if quick else SECONDS):
+        for case_records in _measure(name, left, seconds):
             print(_title(case_records[0].case), summary(case_records), sep="\n", flush=True)
             records += case_records
             write_records(path, records)
@@ -91,6 +91,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="a few cases, in under a minute, into runs/benchmarks")
     parser.add_argument("--resume", action="store_true", help="leave out the cases that the CSV has")
     parser.add_argument("--output", type=Path, help="folder of the CSV and the figures; the page goes there too")
+    parser.add_argument(
+        "--seconds", type=float, help=f"for an implementation in a case ({SECONDS}; quick {QUICK_SECONDS})"
+    )
     options = parser.parse_args(arguments)
     unknown = set(options.names) - set(BENCHMARKS)
     if unknown:
@@ -99,7 +102,8 @@ def main(arguments: list[str] | None = None) -> None:
     if options.output or options.quick:
         folder = options.output or ROOT / "runs" / "benchmarks"
         page = folder / "benchmarks.md"
-    run(options.names or list(BENCHMARKS), folder, page, options.quick, options.resume)
+    seconds = options.seconds or (QUICK_SECONDS if options.quick else SECONDS)
+    run(options.names or list(BENCHMARKS), folder, page, seconds, options.quick, options.resume)
 
 
 if __name__ == "__main__":

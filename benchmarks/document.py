@@ -11,7 +11,8 @@ from .targets import HAAR, TARGETS, Outcome, by_case, evaluate
 HEAD = """# Benchmarks
 
 Written by `make bench` from [benchmarks.csv]({folder}/benchmarks.csv); do not edit. Times are medians of many calls,
-taken in turn, in milliseconds; the CSV has the interquartile ranges and the numbers of calls.
+taken in turn, in milliseconds; the CSV has the interquartile ranges and the numbers of calls. Every process, the
+original's too, keeps freed memory (`training.allocator`), since page faults would drown the rest.
 """
 NOTES = """## How the transforms are compared
 

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -23,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import wavpool  # noqa: F401, timm finds our models through it
+from training.allocator import keep_freed_memory
 from wavpool.layers import BandLinear
 
 from . import original
@@ -33,9 +35,10 @@ BATCH, SIDE, LEARNING_RATE = 640, 32, 0.01
 PAPER_MODEL = "wavpool_paper_cifar10"
 LIVE_MODELS = ("wavpool_small", "wavpool_base")
 ORIGINAL, PRODUCTS = "wavpool 0.1.3", "matrix products"
-OURS_BY_NAME = {"eager": False, "compiled": True}
 
 Call = Callable[[], object]
+Forward = Callable[[Tensor], Any]
+Prepare = Callable[[nn.Module, Tensor], Forward]  # a model and an example -> what computes it
 
 ORIGINAL_SCRIPT = """
 import json, sys
@@ -43,6 +46,8 @@ import torch
 from wavpool.models.wavpool import WavPool
 sys.path.append(sys.argv[3])
 from benchmarks.timing import serve
+from training.allocator import keep_freed_memory
+keep_freed_memory()
 torch.set_num_threads(int(sys.argv[1]))
 
 def step():
@@ -64,12 +69,12 @@ serve({"training step": step, "inference": inference})
 """
 
 
-def training_step(name: str, in_chans: int, compiled: bool) -> Call:
+def training_step(name: str, in_chans: int, prepare: Prepare) -> Call:
     """One step of a model of the zoo."""
     model = timm.create_model(name, in_chans=in_chans, num_classes=10).train()
     optimizer = torch.optim.SGD(model.parameters(), lr=LEARNING_RATE)
     x, labels = torch.rand(BATCH, in_chans, SIDE, SIDE), torch.randint(10, (BATCH,))
-    forward = torch.compile(model, dynamic=False) if compiled else model
+    forward = prepare(model, x)
 
     def call() -> None:
         optimizer.zero_grad()
@@ -79,12 +84,42 @@ def training_step(name: str, in_chans: int, compiled: bool) -> Call:
     return call
 
 
-def inference(name: str, compiled: bool) -> Call:
+@torch.no_grad()
+def inference(name: str, prepare: Prepare) -> Call:
     """Logits of a single image."""
     model = timm.create_model(name).eval()
     x = torch.rand(1, 1, SIDE, SIDE)
-    forward = torch.compile(model, dynamic=False) if compiled else model
+    forward = prepare(model, x)
     return torch.no_grad()(lambda: forward(x))
+
+
+def _eager(model: nn.Module, x: Tensor) -> Forward:
+    return model
+
+
+def _compiled(model: nn.Module, x: Tensor) -> Forward:
+    return torch.compile(model, dynamic=False)
+
+
+def _cpp_wrapper(model: nn.Module, x: Tensor) -> Forward:
+    return torch.compile(model, dynamic=False, options={"cpp_wrapper": True})
+
+
+def _ahead_of_time(model: nn.Module, x: Tensor) -> Forward:
+    with tempfile.TemporaryDirectory() as folder:
+        package = torch._inductor.aoti_compile_and_package(
+            torch.export.export(model, (x,)), package_path=f"{folder}/model.pt2"
+        )
+        return torch._inductor.aoti_load_package(package)
+
+
+STEPS: dict[str, Prepare] = {"eager": _eager, "compiled": _compiled}
+INFERENCES: dict[str, Prepare] = {
+    "eager": _eager,
+    "compiled": _compiled,
+    "compiled, C++ wrapper": _cpp_wrapper,
+    "compiled, AOTInductor": _ahead_of_time,
+}
 
 
 def matrix_products(name: str, in_chans: int) -> Call:
@@ -128,16 +163,18 @@ def makers() -> dict[str, Callable[[], Call]]:
     found: dict[str, Callable[[], Call]] = {}
     for case in cases():
         name, in_chans = case.benchmark, case.shape[1]
-        for implementation, compiled in OURS_BY_NAME.items():
-            make = (
-                partial(inference, name, compiled)
-                if case.direction == INFERENCE
-                else partial(training_step, name, in_chans, compiled)
-            )
+        for implementation, prepare in variants(case).items():
+            one_image = case.direction == INFERENCE
+            make = partial(inference, name, prepare) if one_image else partial(training_step, name, in_chans, prepare)
             found[key(case, implementation)] = make
         if name in LIVE_MODELS:
             found[key(case, PRODUCTS)] = partial(matrix_products, name, in_chans)
     return found
+
+
+def variants(case: Case) -> dict[str, Prepare]:
+    """Ours in a case."""
+    return INFERENCES if case.direction == INFERENCE else STEPS
 
 
 def key(case: Case, implementation: str) -> str:
@@ -188,7 +225,7 @@ def measure_case(
     case: Case, seconds: float, ours: Mapping[str, Block], theirs: Mapping[str, Block], note: str = ""
 ) -> list[Record]:
     """Time a case in turn; `note` says why there is no original."""
-    blocks = {name: ours[key(case, name)] for name in OURS_BY_NAME}
+    blocks = {name: ours[key(case, name)] for name in variants(case)}
     roles = dict.fromkeys(blocks, OURS)
     skips: list[Record] = []
     if case.benchmark in LIVE_MODELS:
@@ -203,5 +240,6 @@ def measure_case(
 
 if __name__ == "__main__":
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # says that there is no GPU
+    keep_freed_memory()
     torch.set_num_threads(int(sys.argv[1]))
     serve(makers())

@@ -19,6 +19,8 @@ import pywt
 import torch
 from torch import Tensor
 
+from training.allocator import keep_freed_memory
+
 from .fetch import Unavailable
 from .implementations import IMPLEMENTATIONS, Implementation, Problem, Transform
 from .records import BOTH, FORWARD, TRANSFORM, Case, Record, skipped, timed, with_ratios
@@ -160,6 +162,7 @@ def _forward_and_backward(transform: Transform, x: Tensor) -> Callable[[], objec
 def main() -> None:
     """The process of one number of threads: cases as JSON on standard input, records as JSON on standard output."""
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # says that there is no GPU
+    keep_freed_memory()
     order = json.load(sys.stdin)
     torch.set_num_threads(order["threads"])
     for values in order["cases"]:

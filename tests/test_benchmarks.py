@@ -226,8 +226,8 @@ def small_batch(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_batch")
 def test_steps_train() -> None:
     for in_chans in (1, 3):
-        models.training_step("wavpool_tiny", in_chans, compiled=False)()
-    logits = models.inference("wavpool_paper_cifar10", compiled=False)()
+        models.training_step("wavpool_tiny", in_chans, models.STEPS["eager"])()
+    logits = models.inference("wavpool_paper_cifar10", models.INFERENCES["eager"])()
     assert isinstance(logits, Tensor)
     assert logits.shape == (1, 10)
     assert not logits.requires_grad
@@ -259,7 +259,7 @@ def test_products_of_one_layer() -> None:
 
 def test_model_cases() -> None:
     step, inference = models.cases(quick=True)
-    fake = {models.key(step, name): (lambda seconds: [2.0]) for name in models.OURS_BY_NAME}
+    fake = {models.key(step, name): (lambda seconds: [2.0]) for name in models.STEPS}
     found = models.measure_case(step, 0.1, fake, {step.direction: lambda seconds: [30.0]})
     assert {r.implementation: r.speedup for r in found if r.role == OURS} == {"eager": 15.0, "compiled": 15.0}
     found = models.measure_case(step, 0.1, fake, {}, note="no network")
