@@ -21,7 +21,7 @@ from torch.overrides import handle_torch_function, has_torch_function
 
 from . import extension
 from .arguments import check_floating, ints, normal_axes, widened
-from .extension import BOUNDARY, check_mode, coefficient_length
+from .extension import BOUNDARY, check_mode, coefficient_length, longest_length
 from .filters import FilterBank, Filters, FilterTensors, Wavelet, resolve
 
 HAAR = ((0.5**0.5, 0.5**0.5), (-(0.5**0.5), 0.5**0.5))
@@ -126,7 +126,7 @@ def synthesis(spectrum: Tensor, filters: Filters, mode: str, axis: int, length: 
                 f"{total} coefficients in mode 'boundary' belong to signals of length {total}, not {length}"
             )
         return boundary.idwt(*halves(spectrum, axis), filters, axis)
-    longest = 2 * count if mode == "periodization" else 2 * count - filters.length + 2
+    longest = longest_length(count, filters.length, mode)
     if length is None:
         length = longest
     if length < 1 or coefficient_length(length, filters.length, mode) != count:

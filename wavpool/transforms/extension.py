@@ -41,6 +41,15 @@ def coefficient_length(n: int, length: int, mode: str) -> int:
     return (n + 1) // 2 if mode in ("periodization", BOUNDARY) else (n + length - 1) // 2
 
 
+def longest_length(count: int, length: int, mode: str) -> int:
+    """The longer, even one of the two signal lengths that give `count` low-pass coefficients.
+
+    >>> longest_length(19, 8, "symmetric"), longest_length(17, 8, "periodization")
+    (32, 34)
+    """
+    return 2 * count if mode in ("periodization", BOUNDARY) else 2 * count - length + 2
+
+
 def first_position(length: int, mode: str) -> int:
     """Position in the signal, at most 0, under the first tap of the first coefficient."""
     return 1 - length // 2 if mode == "periodization" else 2 - length

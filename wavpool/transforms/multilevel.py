@@ -13,7 +13,7 @@ from torch.overrides import handle_torch_function, has_torch_function
 
 from . import native
 from .arguments import check_floating, ints, leaves, normal_axes, widened
-from .extension import BOUNDARY, check_mode
+from .extension import BOUNDARY, check_mode, longest_length
 from .filters import Filters, Wavelet, resolve
 from .levels import Detail, Details, analysis_step, check_level, detail_keys, synthesis_step, two
 
@@ -233,10 +233,11 @@ def _decompose(
     check_mode(mode)
     check_floating(x)
     axes = normal_axes(x, axes)
-    level = _checked_level(level, _lengths(x, axes), filters)
+    lengths = _lengths(x, axes)
+    level = _checked_level(level, lengths, filters)
     approximation = widened(x)
     details: list[Details] = []
-    if native.fits(filters, approximation, mode, axes, level):
+    if native.fits(filters, approximation, mode, axes, level, lengths):
         approximation, details = native.decompose(approximation, filters, mode, axes, level)
     else:
         for _ in range(level):
@@ -265,10 +266,13 @@ def _recompose(
     if size is not None and len(size) != len(axes):
         raise ValueError(f"size must have {len(axes)} lengths, got {size}")
     x = widened(approximation)
-    if native.fits(filters, x, mode, axes, len(details)):
-        fused = native.recompose(x, details, filters, mode, axes, size)
-        if fused is not None:
-            return fused.to(approximation.dtype)
+    if details:
+        counts = _lengths(next(iter(details[-1].values())), axes)
+        lengths = size or tuple(longest_length(count, filters.length, mode) for count in counts)
+        if native.fits(filters, x, mode, axes, len(details), lengths):
+            fused = native.recompose(x, details, filters, mode, axes, lengths)
+            if fused is not None:
+                return fused.to(approximation.dtype)
     finest = len(details) - 1
     for number, bands in enumerate(details):
         bands = {key: widened(band) for key, band in bands.items()}

@@ -5,4 +5,15 @@ from .build import status
 from .cuda import use_triton
 from .ops import analysis, disabled, synthesis, usable
 
-__all__ = ["analysis", "decompose", "disabled", "fits", "grouped", "recompose", "status", "synthesis", "usable", "use_triton"]
+__all__ = [
+    "analysis",
+    "decompose",
+    "disabled",
+    "fits",
+    "grouped",
+    "recompose",
+    "status",
+    "synthesis",
+    "usable",
+    "use_triton",
+]

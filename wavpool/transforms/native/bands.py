@@ -10,14 +10,22 @@ from torch import Tensor
 
 from ..extension import BOUNDARY, band_sizes
 from ..filters import FilterBank, Filters
+from . import cuda
 from .ops import analysis, synthesis, usable
 
 KEYS = {1: ("d",), 2: ("da", "ad", "dd")}
 
 
-def fits(filters: Filters, x: Tensor, mode: str, axes: Sequence[int], level: int) -> TypeGuard[FilterBank]:
-    """Whether the kernel computes this transform: fixed filters, one or two axes, a mode that extends."""
-    return level > 0 and len(axes) in KEYS and mode != BOUNDARY and isinstance(filters, FilterBank) and usable(x)
+def fits(
+    filters: Filters, x: Tensor, mode: str, axes: Sequence[int], level: int, size: Sequence[int]
+) -> TypeGuard[FilterBank]:
+    """Whether a kernel transforms lengths `size` of `axes`: fixed filters, one or two axes, a mode that extends.
+
+    `x` is the signal, or coefficients of its dtype and device.
+    """
+    if level == 0 or len(axes) not in KEYS or mode == BOUNDARY or not isinstance(filters, FilterBank):
+        return False
+    return usable(x) or cuda.usable(x, filters, size, level)
 
 
 def grouped(x: Tensor, wavelet: str, length: int, mode: str, dims: int, level: int) -> list[Tensor]:
@@ -54,17 +62,14 @@ def recompose(
     bank: FilterBank,
     mode: str,
     axes: Sequence[int],
-    size: Sequence[int] | None,
+    size: Sequence[int],
 ) -> Tensor | None:
-    """Inverse of `decompose` for an original of lengths `size` along `axes`; `None`: the longer, even ones.
+    """Inverse of `decompose` for an original of lengths `size` along `axes`.
 
     Returns `None` where the bands do not belong together, for the plain form to say what is wrong.
     """
     dims = len(axes)
     bands = [_last(band, axes)[0] for band in (approximation, *(entry[key] for entry in details for key in KEYS[dims]))]
-    if size is None:
-        overlap = 0 if mode == "periodization" else bank.length - 2
-        size = [2 * count - overlap for count in bands[-1].shape[-dims:]]
     coarsest, *shapes = _shapes(tuple(size), bank.length, mode, len(details))
     sizes = [coarsest, *(shape[1:] for shape in shapes for _ in KEYS[dims])]
     expected = [(*bands[0].shape[:-dims], *band) for band in sizes]

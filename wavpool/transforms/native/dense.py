@@ -57,5 +57,5 @@ def _matrix(n: int, bank: FilterBank, mode: str, dual: bool) -> Tensor:
     if not dual:
         return analyse(torch.eye(n, dtype=torch.float64), bank, mode, 1)
     count = 2 * coefficient_length(n, bank.length, mode)
-    inverse = synthesise(torch.eye(count, dtype=torch.float64), bank, mode, 1, n)
-    return inverse.t()
+    inverse: Tensor = synthesise(torch.eye(count, dtype=torch.float64), bank, mode, 1, n)
+    return torch.t(inverse)
