@@ -59,7 +59,7 @@ def wavedec(
     if has_torch_function((x,)):
         return handle_torch_function(wavedec, (x,), x, wavelet, mode, level, axis)
     approximation, details = _decompose(x, wavelet, mode, level, (axis,))
-    return [approximation, *(bands["d"] for bands in details)]
+    return [approximation, *(band for (band,) in details)]
 
 
 def waverec(
@@ -124,7 +124,7 @@ def wavedec2(
     if has_torch_function((x,)):
         return handle_torch_function(wavedec2, (x,), x, wavelet, mode, level, axes)
     approximation, details = _decompose(x, wavelet, mode, level, two(axes))
-    return [approximation, *((bands["da"], bands["ad"], bands["dd"]) for bands in details)]
+    return [approximation, *((horizontal, vertical, diagonal) for horizontal, vertical, diagonal in details)]
 
 
 def waverec2(
@@ -187,8 +187,9 @@ def wavedecn(
     """
     if has_torch_function((x,)):
         return handle_torch_function(wavedecn, (x,), x, wavelet, mode, level, axes)
-    approximation, details = _decompose(x, wavelet, mode, level, range(x.ndim) if axes is None else axes)
-    return [approximation, *details]
+    axes = range(x.ndim) if axes is None else axes
+    approximation, details = _decompose(x, wavelet, mode, level, axes)
+    return [approximation, *(dict(zip(detail_keys(len(axes)), bands, strict=True)) for bands in details)]
 
 
 def waverecn(
@@ -227,8 +228,8 @@ def waverecn(
 
 def _decompose(
     x: Tensor, wavelet: Wavelet, mode: str, level: int | None, axes: Sequence[int]
-) -> tuple[Tensor, list[Details]]:
-    """The approximation and the details of every level, coarsest first."""
+) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
+    """The approximation and the details of every level, coarsest first, in the order of `detail_keys`."""
     filters = resolve(wavelet)
     check_mode(mode)
     check_floating(x)
@@ -236,16 +237,16 @@ def _decompose(
     lengths = _lengths(x, axes)
     level = _checked_level(level, lengths, filters)
     approximation = widened(x)
-    details: list[Details] = []
+    details: list[tuple[Tensor, ...]] = []
     if native.fits(filters, approximation, mode, axes, level, lengths):
         approximation, details = native.decompose(approximation, filters, mode, axes, level)
     else:
         for _ in range(level):
             approximation, bands = analysis_step(approximation, filters, mode, axes)
-            details.insert(0, bands)
+            details.insert(0, tuple(bands.values()))
     if approximation.dtype != x.dtype:
         approximation = approximation.to(x.dtype)
-        details = [{key: band.to(x.dtype) for key, band in bands.items()} for bands in details]
+        details = [tuple(band.to(x.dtype) for band in bands) for bands in details]
     return approximation, details
 
 

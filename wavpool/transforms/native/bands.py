@@ -43,8 +43,8 @@ def grouped(x: Tensor, wavelet: str, length: int, mode: str, dims: int, level: i
 
 def decompose(
     x: Tensor, bank: FilterBank, mode: str, axes: Sequence[int], level: int
-) -> tuple[Tensor, list[dict[str, Tensor]]]:
-    """The approximation and the details of every level, coarsest first."""
+) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
+    """The approximation and the details of every level, coarsest first, in the order of `KEYS`."""
     dims = len(axes)
     x, moved = _last(x, axes)
     approximation, *groups = grouped(x, bank.key, bank.length, mode, dims, level)
@@ -53,7 +53,7 @@ def decompose(
         end = tuple(range(-dims, 0))
         approximation = approximation.movedim(end, tuple(axes))
         details = [tuple(band.movedim(end, tuple(axes)) for band in bands) for bands in details]
-    return approximation, [dict(zip(KEYS[dims], bands, strict=True)) for bands in details]
+    return approximation, details
 
 
 def recompose(

@@ -35,7 +35,7 @@ def adjoint(packed: Tensor, bank: FilterBank, mode: str, dual: bool, size: tuple
     """`wavpool::dwt_adjoint`: packed coefficients `(..., N)` to `(..., *size)`."""
     sizes = band_sizes(size, bank.length, mode, level)
     offset = math.prod(sizes[-1])
-    x = packed[..., :offset].unflatten(-1, sizes[-1])
+    x: Tensor = packed[..., :offset].unflatten(-1, sizes[-1])
     for number in reversed(range(level)):
         band = sizes[number + 1]
         count = (2 ** len(size) - 1) * math.prod(band)
@@ -48,7 +48,7 @@ def adjoint(packed: Tensor, bank: FilterBank, mode: str, dual: bool, size: tuple
             horizontal, vertical, diagonal = details.unbind(-3)
             spectrum = torch.cat((torch.cat((x, horizontal), -2), torch.cat((vertical, diagonal), -2)), -1)
             spectrum = matrices[0] @ spectrum
-        x = spectrum @ matrices[-1].mT
+        x = spectrum @ matrices[-1].transpose(0, 1)
     return x.contiguous()
 
 
@@ -57,5 +57,4 @@ def _matrix(n: int, bank: FilterBank, mode: str, dual: bool) -> Tensor:
     if not dual:
         return analyse(torch.eye(n, dtype=torch.float64), bank, mode, 1)
     count = 2 * coefficient_length(n, bank.length, mode)
-    inverse: Tensor = synthesise(torch.eye(count, dtype=torch.float64), bank, mode, 1, n)
-    return torch.t(inverse)
+    return torch.t(synthesise(torch.eye(count, dtype=torch.float64), bank, mode, 1, n))
