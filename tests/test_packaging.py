@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import wavpool
+from wavpool.transforms import native
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -181,9 +182,10 @@ class TestBuild:
 
 MODEL_RUN = """
 import json, timm, torch, wavpool
+from wavpool.transforms import native
 model = timm.create_model("wavpool_small", num_classes=10).eval()
 logits = model(torch.zeros(2, 3, 32, 32))
-print(json.dumps([wavpool.__file__, wavpool.__version__, list(logits.shape), bool(logits.isfinite().all())]))
+print(json.dumps([wavpool.__file__, wavpool.__version__, list(logits.shape), bool(logits.isfinite().all()), native.status()]))
 """
 
 
@@ -203,9 +205,10 @@ class TestInstall:
         command = [python, "-c", MODEL_RUN]
         run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert run.returncode == 0, run.stderr
-        file, version, shape, finite = json.loads(run.stdout)
+        file, version, shape, finite, kernel = json.loads(run.stdout)
         assert Path(file).is_relative_to(venv)
         assert (version, shape, finite) == (VERSION, [2, 10], True)
+        assert kernel == native.status()  # its sources are in the archive, so it is the same library
 
     @staticmethod
     def borrow_libraries(python: Path) -> None:

@@ -32,7 +32,7 @@ class Unavailable(RuntimeError):
 def _load() -> ctypes.CDLL | Unavailable:
     try:
         return _compiled()
-    except (OSError, Unavailable, subprocess.SubprocessError) as error:
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # RuntimeError: no home folder, too
         return Unavailable(str(error))
 
 
