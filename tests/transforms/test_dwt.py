@@ -2,6 +2,7 @@
 
 import importlib
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import gradcheck, gradgradcheck
 
-from wavpool.transforms import MODES, FilterTensors, dwt, dwt2, filter_bank, idwt, idwt2, wavelist
+from wavpool.transforms import MODES, FilterTensors, constants, dwt, dwt2, filter_bank, idwt, idwt2, wavelist
 
 module = importlib.import_module("wavpool.transforms.dwt")  # the package's attribute is the function
 
@@ -198,18 +200,38 @@ def test_layouts_are_equal_and_input_is_kept() -> None:
     assert dwt(torch.empty(2, 8, device="meta"), "db2")[1].shape == (2, 5)
 
 
-def test_a_matrix_made_under_inference_serves_training() -> None:
-    module._kept_matrix.cache_clear()
-    with torch.inference_mode():
-        dwt(noise(4, 21), "db5")
-    x = noise(4, 21).requires_grad_()
-    dwt(x, "db5")[0].square().sum().backward()
-    assert x.grad is not None
-    assert module._kept_matrix.cache_info().hits >= 1
+@pytest.mark.parametrize("mode", ["symmetric", "boundary"])
+@pytest.mark.parametrize(
+    "context", [torch.inference_mode, lambda: FakeTensorMode(allow_non_fake_inputs=True), lambda: torch.device("meta")]
+)
+def test_a_matrix_made_in_any_context_serves_training(context: Callable[[], Any], mode: str) -> None:
+    constants._cached.cache_clear()
+    x = noise(4, 21)
+    with context():
+        dwt(x, "db5", mode)
+    kept = constants._cached.cache_info().currsize
+    leaf = x.clone().requires_grad_()
+    low, high = dwt(leaf, "db5", mode)
+    torch.testing.assert_close(idwt(low, high, "db5", mode, length=21), leaf, rtol=0, atol=1e-11)
+    low.square().sum().backward()
+    assert type(leaf.grad) is Tensor
+    assert kept > 0
+    assert constants._cached.cache_info().hits > 0
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("mode", ["periodic", "boundary"])
+def test_meta_device_under_autocast(axis: int, mode: str) -> None:
+    x = torch.empty(20, 21, 22, device="meta")
+    with torch.autocast("cpu", torch.bfloat16):
+        low, high = dwt(x, "db4", mode, axis)
+        y = idwt(low, high, "db4", mode, axis, x.shape[axis])
+    assert low.shape == dwt(torch.zeros(x.shape), "db4", mode, axis)[0].shape
+    assert (y.shape, y.dtype, y.device.type) == (x.shape, x.dtype, "meta")
 
 
 def test_a_matrix_made_under_a_function_transform_serves_eager() -> None:
-    module._kept_matrix.cache_clear()
+    constants._cached.cache_clear()
     x = noise(4, 22)
     expected = 2 * torch.func.grad(lambda y: dwt(y, "db5")[0].sum())(x)
     leaf = x.clone().requires_grad_()

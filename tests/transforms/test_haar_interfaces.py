@@ -147,16 +147,19 @@ def test_wavedec2_refuses_tensors() -> None:
         wavedec2(torch.zeros(3, 0, 8))
 
 
+DOT = torch.zeros(1, 1)
+
+
 @pytest.mark.parametrize(
     ("coefficients", "message"),
     [
         ([], "as wavedec2 returns them"),
-        ([(torch.zeros(1, 1),) * 3], "as wavedec2 returns them"),
-        ([torch.zeros(1, 1), torch.zeros(1, 1)], r"must be \[cA, \(cH, cV, cD\), ...\]"),
-        ([torch.zeros(1, 1), (torch.zeros(1, 1),) * 2], r"must be \[cA, \(cH, cV, cD\), ...\]"),
-        ([torch.zeros(1, 1), (torch.zeros(1, 1), torch.zeros(1, 1), torch.zeros(1, 2))], r"detail dd must be torch.float32 of shape \(1, 1\)"),
-        ([torch.zeros(1, 1), (torch.zeros(2, 2),) * 3], r"detail da must be torch.float32 of shape \(1, 1\) to belong to the approximation"),
-        ([torch.zeros(1, 1), (torch.zeros(1, 1),) * 3, (torch.zeros(3, 3),) * 3], "1 coefficients .* belong to signals of length 1 or 2, not 3"),
+        ([(DOT, DOT, DOT)], "as wavedec2 returns them"),
+        ([DOT, DOT], r"must be \[cA, \(cH, cV, cD\), ...\]"),
+        ([DOT, (DOT, DOT)], r"must be \[cA, \(cH, cV, cD\), ...\]"),
+        ([DOT, (DOT, DOT, torch.zeros(1, 2))], r"detail dd must be torch.float32 of shape \(1, 1\)"),
+        ([DOT, (torch.zeros(2, 2),) * 3], r"detail da must be torch.float32 of shape \(1, 1\) to belong to"),
+        ([DOT, (DOT,) * 3, (torch.zeros(3, 3),) * 3], "1 coefficients .* signals of length 1 or 2, not 3"),
     ],
 )
 def test_waverec2_refuses_structures(coefficients: list[Any], message: str) -> None:

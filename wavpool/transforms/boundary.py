@@ -25,11 +25,12 @@ from torch import Tensor
 
 from .arguments import ints
 from .constants import constant
-from .dwt import _product, halves
 from .dwt import analysis as extended_analysis
+from .dwt import halves
 from .dwt import synthesis as extended_synthesis
 from .extension import first_position
 from .filters import RECONSTRUCTION_TOLERANCE, FilterBank, Filters, Wavelet, resolve
+from .linear_maps import product
 from .tracing import constant_result
 
 Array = NDArray[Any]
@@ -107,13 +108,13 @@ def analysis(x: Tensor, bank: Filters, axis: int) -> Tensor:
     (n,) = ints((x.shape[axis],))
     rows = _rows(_orthogonal(bank), n, x)
     first = x.narrow(axis, 0, rows.left_low.shape[1])
-    low, high = (_product(first, end.mT, axis) for end in (rows.left_low, rows.left_high))
+    low, high = (product(first, end, axis) for end in (rows.left_low, rows.left_high))
     if rows.inside == 0:
         return torch.cat((low, high), axis)
     spectrum = extended_analysis(x, bank, "periodization", axis)
     inner_low, inner_high = (band.narrow(axis, rows.skipped, rows.inside) for band in halves(spectrum, axis))
     last = x.narrow(axis, n - rows.right_low.shape[1], rows.right_low.shape[1])
-    last_low, last_high = (_product(last, end.mT, axis) for end in (rows.right_low, rows.right_high))
+    last_low, last_high = (product(last, end, axis) for end in (rows.right_low, rows.right_high))
     return torch.cat((low, inner_low, last_low, high, inner_high, last_high), axis)
 
 
@@ -125,11 +126,11 @@ def synthesis(spectrum: Tensor, bank: Filters, axis: int) -> Tensor:
     sizes = [counts[0], rows.inside, counts[2], counts[1], rows.inside, counts[3]]
     low_first, low, low_last, high_first, high, high_last = spectrum.split(sizes, axis)
     # One product an end: ONNX Runtime returns noise for a product over no rows, which an end may have of one kind.
-    left, right = torch.cat((rows.left_low, rows.left_high)), torch.cat((rows.right_low, rows.right_high))
-    first = _product(torch.cat((low_first, high_first), axis), left, axis)
+    left, right = torch.cat((rows.left_low, rows.left_high)).mT, torch.cat((rows.right_low, rows.right_high)).mT
+    first = product(torch.cat((low_first, high_first), axis), left, axis)
     if rows.inside == 0:
         return first
-    last = _product(torch.cat((low_last, high_last), axis), right, axis)
+    last = product(torch.cat((low_last, high_last), axis), right, axis)
     zeros = spectrum.new_zeros(()).expand(spectrum.shape)
     before = zeros.narrow(axis, 0, rows.skipped)
     after = zeros.narrow(axis, 0, (n + 1) // 2 - rows.skipped - rows.inside)
@@ -169,8 +170,7 @@ def _rows(bank: FilterBank, n: int, like: Tensor) -> Rows:
     start = first % 2  # of the first row inside
     inside = max(0, (n - bank.length - start) // 2 + 1)
     shortest = n if inside == 0 else bank.length + start + (n - start) % 2  # with the same ends
-    key = (bank.dec_lo, bank.dec_hi, shortest)
-    ends = [constant(_end, (part, *key), like) for part in range(4)]  # type: ignore[arg-type]
+    ends = [constant(_end, (part, bank.dec_lo, bank.dec_hi, shortest), like) for part in range(4)]
     return Rows(ends[0], ends[1], ends[2], ends[3], inside, (start - first) // 2)
 
 

@@ -11,7 +11,6 @@ are the same with the halves apart. Two forms give the same numbers:
 Source: S. Mallat, A Wavelet Tour of Signal Processing, ch. 7.3; conventions of PyWavelets.
 """
 
-import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeGuard
 
@@ -21,8 +20,10 @@ from torch.overrides import handle_torch_function, has_torch_function
 
 from . import extension
 from .arguments import check_floating, ints, normal_axes, widened
+from .constants import constant
 from .extension import BOUNDARY, check_mode, coefficient_length, longest_length
-from .filters import FilterBank, Filters, FilterTensors, Wavelet, resolve
+from .filters import FilterBank, Filters, Wavelet, resolve
+from .linear_maps import product
 
 HAAR = ((0.5**0.5, 0.5**0.5), (-(0.5**0.5), 0.5**0.5))
 MATRIX_SAMPLES_PER_TAP = 8  # measured: the matrix wins up to axes of about this many samples a tap
@@ -105,12 +106,12 @@ def analysis(x: Tensor, filters: Filters, mode: str, axis: int) -> Tensor:
     if mode == BOUNDARY:
         from . import boundary
 
-        return torch.cat(boundary.dwt(x, filters, axis), axis)
+        return boundary.analysis(x, filters, axis)
     n = ints(x.shape)[axis]
     if mode == "reflect" and n == 1:
         raise ValueError(f"mode 'reflect' needs at least 2 samples along an axis, got shape {tuple(x.shape)}")
     if _prefers_matrix(x, filters, n):
-        return _product(x, _matrix(_polyphase_analysis, filters, n, (mode, 1), x), axis)
+        return product(x, _matrix(_polyphase_analysis, filters, n, (mode, 1), x), axis)
     return _polyphase_analysis(x, filters, mode, axis)
 
 
@@ -125,7 +126,7 @@ def synthesis(spectrum: Tensor, filters: Filters, mode: str, axis: int, length: 
             raise ValueError(
                 f"{total} coefficients in mode 'boundary' belong to signals of length {total}, not {length}"
             )
-        return boundary.idwt(*halves(spectrum, axis), filters, axis)
+        return boundary.synthesis(spectrum, filters, axis)
     longest = longest_length(count, filters.length, mode)
     if length is None:
         length = longest
@@ -137,7 +138,7 @@ def synthesis(spectrum: Tensor, filters: Filters, mode: str, axis: int, length: 
         )
     if _prefers_matrix(spectrum, filters, 2 * count):
         matrix = _matrix(_polyphase_synthesis, filters, 2 * count, (mode, 1, length), spectrum)
-        return _product(spectrum, matrix, axis)
+        return product(spectrum, matrix, axis)
     return _polyphase_synthesis(spectrum, filters, mode, axis, length)
 
 
@@ -238,33 +239,12 @@ def _prefers_matrix(x: Tensor, filters: Filters, n: int) -> bool:
 
 
 def _matrix(form: Callable[..., Tensor], filters: Filters, n: int, arguments: tuple[Any, ...], like: Tensor) -> Tensor:
-    """The polyphase `form` as a matrix `(n, outputs)` that multiplies row vectors."""
-    if isinstance(filters, FilterTensors):
-        return form(torch.eye(n, dtype=like.dtype, device=like.device), filters, *arguments)
-    return _kept_matrix(form, filters, n, arguments, like.dtype, like.device)
+    """The polyphase `form` as a matrix `(outputs, n)`."""
+    if isinstance(filters, FilterBank):
+        return constant(_matrix_of_bank, (form, filters, n, arguments), like)
+    return form(torch.eye(n, dtype=like.dtype, device=like.device), filters, *arguments).mT
 
 
-@functools.lru_cache(maxsize=256)
-def _kept_matrix(
-    form: Callable[..., Tensor],
-    bank: FilterBank,
-    n: int,
-    arguments: tuple[Any, ...],
-    dtype: torch.dtype,
-    device: torch.device,
-) -> Tensor:
-    with torch.inference_mode(False), torch.no_grad():  # else the matrix could not be saved for a later backward
-        return form(torch.eye(n, dtype=torch.float64, device="cpu"), bank, *arguments).to(device, dtype)
-
-
-def _product(x: Tensor, matrix: Tensor, axis: int) -> Tensor:
-    """`x` times `matrix` along `axis`, in the dtype of `x` whatever autocast says."""
-    kind = x.device.type
-    if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
-        with torch.autocast(kind, enabled=False):
-            return _product(x, matrix, axis)
-    if axis == x.ndim - 1:
-        return x @ matrix
-    if axis == x.ndim - 2:
-        return matrix.mT @ x
-    return (x.movedim(axis, -1) @ matrix).movedim(-1, axis)
+def _matrix_of_bank(key: tuple[Callable[..., Tensor], FilterBank, int, tuple[Any, ...]]) -> Tensor:
+    form, bank, n, arguments = key
+    return form(torch.eye(n, dtype=torch.float64, device="cpu"), bank, *arguments).mT

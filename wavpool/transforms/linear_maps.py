@@ -24,15 +24,17 @@ def along_axes(x: Tensor, axis: int | Sequence[int], step: Callable[[Tensor, int
 
 
 def product(x: Tensor, matrix: Tensor, axis: int) -> Tensor:
-    """`matrix` `(n, n)` times every vector of `x` along `axis`, in the dtype of `x` also under autocast."""
+    """`matrix` `(m, n)` times every vector of `x` along `axis >= 0`, in the dtype of `x` also under autocast."""
     kind = x.device.type
     if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
         with torch.autocast(kind, enabled=False):
             return product(x, matrix, axis)
     if axis == x.ndim - 1:
         return x @ matrix.T
-    y = matrix @ (x if axis == x.ndim - 2 else x.flatten(axis + 1))
-    return y.reshape(x.shape)
+    if axis == x.ndim - 2:
+        return matrix @ x
+    y = matrix @ x.flatten(axis + 1)
+    return torch.unflatten(y, -1, x.shape[axis + 1 :])
 
 
 def as_matrix(build: Builder, n: int, dtype: torch.dtype | None, device: torch.device | str | None) -> Tensor:
