@@ -50,7 +50,8 @@ def run(names: Sequence[str], folder: Path, page: Path, seconds: float, quick: b
     records = [record for record in read_records(path) if resume or record.case not in fresh]
     done = {record.case for record in records}
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "machine.json", describe_machine())
+    if fresh - done:
+        write_json(folder / "machine.json", describe_machine())
     for name, cases in wanted.items():
         left = [case for case in cases if case not in done]
         for case_records in _measure(name, left, seconds):

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from .implementations import HAAR
 from .records import FLOOR, FORWARD, OURS, PEER, TRANSFORM, Case, Record, fastest
-from .targets import HAAR, TARGETS, Outcome, by_case, evaluate
+from .targets import TARGETS, Outcome, by_case, evaluate
 
 HEAD = """# Benchmarks
 
@@ -21,7 +22,8 @@ NOTES = """## How the transforms are compared
   PyWavelets' default, `symmetric`. PyWavelets has no backward.
 - ptwt's 2-D and separable convolutions were both tried. WTConv's DWT, one strided grouped convolution a level with
   centred zero padding, is not on PyPI and was written from the paper (Finder et al., ECCV 2024).
-- `plain` is ours in torch's operators, `fused` ours by the C kernel, the default; both also under `torch.compile`.
+- `plain` is ours in torch's operators, `fused` ours by the C kernel, the default; both also under `torch.compile`
+  (`plain` for Haar alone).
   The clone is `x.clone()`, the floor; with backward it is run under autograd, which adds no copy.
 """
 

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from .implementations import HAAR
 from .models import LIVE_MODELS, PAPER_MODEL
 from .records import BOTH, FORWARD, IMPORT, INFERENCE, OURS, STEP, TRANSFORM, Case, Record, fastest
 
 LARGE = "4x3x512x512"
-HAAR = "haar"
 
 Choose = Callable[[list[Record]], Record | None]  # of the records of one case, the one that a target looks at
 Measure = Callable[[Record], float | None]

@@ -61,6 +61,18 @@ def test_block_counts_every_call_but_the_first() -> None:
     assert min(times) >= 0
 
 
+def test_block_counts_the_first_of_a_long_call_once_it_is_warm() -> None:
+    calls: list[None] = []
+
+    def call() -> None:
+        calls.append(None)
+        time.sleep(0.002)
+
+    measure = block(call)
+    assert [len(measure(0.001)), len(calls)] == [1, 2]
+    assert [len(measure(0.001)), len(calls)] == [1, 3]
+
+
 def test_blocks_take_turns() -> None:
     order: list[str] = []
 
