@@ -262,8 +262,7 @@ def test_products_of_one_layer() -> None:
     layer = BandLinear(2, (3, 3), 5, bands=3)
     x, gradient, forward = models.ready_made(layer, batch=4)
     (y,) = forward()
-    bands = [band.view(4, 2, 3, 3) for band in x]
-    out = layer(bands)
+    out = layer(x.view(3, 4, 2, 3, 3).permute(1, 2, 0, 3, 4))
     torch.testing.assert_close(y.transpose(0, 1) + layer.bias.view(3, 5), out)
     (expected,) = torch.autograd.grad(out, layer.weight, gradient.transpose(0, 1))
     torch.testing.assert_close(layer.weight.grad, expected)
