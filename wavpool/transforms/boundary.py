@@ -146,13 +146,18 @@ def _orthogonal(bank: Filters) -> FilterBank:
     remedy = "take an orthogonal wavelet such as db4 or sym4, or mode='periodization'"
     if not isinstance(bank, FilterBank):
         raise ValueError(f"mode 'boundary' is built from fixed filters, not from tensors: {remedy}")
-    if not bank.orthogonal or not _is_orthonormal(bank.dec_lo, bank.dec_hi):
+    if not is_orthonormal(bank):
         raise ValueError(f"mode 'boundary' needs orthonormal filters, unlike {bank.name}: {remedy}")
     return bank
 
 
+def is_orthonormal(bank: FilterBank) -> bool:
+    """Whether the even shifts of the filters are orthonormal and synthesis is their transpose."""
+    return bank.orthogonal and _has_orthonormal_shifts(bank.dec_lo, bank.dec_hi)
+
+
 @constant_result
-def _is_orthonormal(low: Taps, high: Taps) -> bool:
+def _has_orthonormal_shifts(low: Taps, high: Taps) -> bool:
     return _orthonormality_error(low, high) <= RECONSTRUCTION_TOLERANCE
 
 

@@ -64,7 +64,7 @@ def wht_matrix(
     tensor([[ 0.7071,  0.7071],
             [ 0.7071, -0.7071]])
     """
-    _check_length(n)
+    check_length(n)
     return as_matrix(_walsh if _is_sequency(order) else _hadamard, n, dtype, device)
 
 
@@ -74,7 +74,8 @@ def _is_sequency(order: str) -> bool:
     return order == "sequency"
 
 
-def _check_length(n: int) -> None:
+def check_length(n: int) -> None:
+    """Raise ValueError unless `n` is a power of two."""
     if n < 1 or n & (n - 1):
         below = 1 << max(n, 1).bit_length() - 1
         raise ValueError(
@@ -84,7 +85,7 @@ def _check_length(n: int) -> None:
 
 def _along(x: Tensor, axis: int, is_sequency: bool) -> Tensor:
     length = n = operator.index(x.shape[axis])  # a plain integer, also where a compiler holds a symbol
-    _check_length(n)
+    check_length(n)
     if n <= FACTOR:
         return product(x, constant(_walsh if is_sequency else _hadamard, n, x), axis)
     factors = []

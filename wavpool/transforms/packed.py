@@ -21,6 +21,7 @@ from .filters import Wavelet, resolve
 from .levels import Details, detail_keys
 from .multilevel import dwt_max_level, entries
 
+Shape = tuple[int, ...]
 Slices = list[Any]  # of the approximation a tuple of slices, of every level a dictionary of such tuples
 
 FORM = "[cA, details, ...] as wavedec, wavedec2 or wavedecn return them"
@@ -70,6 +71,26 @@ def packed_layout(
     >>> [(band.key, band.start, band.shape) for band in packed_layout((4, 6), level=1).bands]
     [('aa', 0, (2, 3)), ('da', 6, (2, 3)), ('ad', 12, (2, 3)), ('dd', 18, (2, 3))]
     """
+    return _in_order(*_band_shapes(size, wavelet, mode, level))
+
+
+def array_slices(
+    size: int | Sequence[int], wavelet: Wavelet = "haar", mode: str = "symmetric", level: int | None = None
+) -> Slices:
+    """Slices of the bands of a signal in Mallat's arrangement, as `coeffs_to_array` returns them.
+
+    Arguments and errors are those of `packed_layout`.
+
+    >>> array_slices(7, "haar", "boundary", 1)
+    [(slice(None, 4, None),), {'d': (slice(4, 7, None),)}]
+    """
+    return _arranged(*_band_shapes(size, wavelet, mode, level))[0]
+
+
+def _band_shapes(
+    size: int | Sequence[int], wavelet: Wavelet, mode: str, level: int | None
+) -> tuple[Shape, list[dict[str, Shape]]]:
+    """Shape of the approximation, and of the details of every level, coarsest first."""
     check_mode(mode)
     size = (size,) if isinstance(size, int) else tuple(size)
     deepest = dwt_max_level(size, wavelet)
@@ -77,7 +98,7 @@ def packed_layout(
     if not 0 <= level <= deepest:
         raise ValueError(f"level must be 0 to {deepest} for size {size}, got {level}")
     length = resolve(wavelet).length
-    shapes: list[dict[str, tuple[int, ...]]] = []  # finest first
+    shapes: list[dict[str, Shape]] = []  # finest first
     for _ in range(level):
         low = tuple(coefficient_length(n, length, mode) for n in size)
         high = tuple(n // 2 for n in size) if mode == BOUNDARY else low
@@ -86,10 +107,10 @@ def packed_layout(
             {key: tuple(letters[each][axis] for axis, each in enumerate(key)) for key in detail_keys(len(size))}
         )
         size = low
-    return _in_order(size, shapes[::-1])
+    return size, shapes[::-1]
 
 
-def _in_order(approximation: tuple[int, ...], details: Sequence[dict[str, tuple[int, ...]]]) -> PackedLayout:
+def _in_order(approximation: Shape, details: Sequence[dict[str, Shape]]) -> PackedLayout:
     """Layout of bands of these shapes, coarsest first."""
     dims = len(approximation)
     shapes = [(len(details), "a" * dims, approximation)]
@@ -176,20 +197,16 @@ def coeffs_to_array(
     """
     dims = _dims(coefficients, dims)
     approximation, details = entries(coefficients, dims, FORM)
-    corner = list(approximation.shape[-dims:])
-    slices: Slices = [tuple(slice(n) for n in corner)]
-    placed = [(slices[0], approximation)]
-    count = approximation.shape[-dims:].numel()
-    for level in details:
-        places = {key: _place(corner, key, tuple(band.shape[-dims:])) for key, band in level.items()}
-        slices.append(places)
-        placed += [(places[key], band) for key, band in level.items()]
-        count += sum(band.shape[-dims:].numel() for band in level.values())
-        corner = [start + n for start, n in zip(corner, level["d" * dims].shape[-dims:], strict=True)]
-    if padding is None and count != math.prod(corner):
-        raise ValueError(f"{count} coefficients leave gaps in an array of shape {tuple(corner)}; pass a padding")
-    array = approximation.new_full((*approximation.shape[:-dims], *corner), padding or 0.0)
-    for place, band in placed:
+    shapes = [{key: tuple(band.shape[-dims:]) for key, band in level.items()} for level in details]
+    slices, lengths = _arranged(tuple(approximation.shape[-dims:]), shapes)
+    bands = [(slices[0], approximation)]
+    for places, level in zip(slices[1:], details, strict=True):
+        bands += [(places[key], band) for key, band in level.items()]
+    count = sum(band.shape[-dims:].numel() for _, band in bands)
+    if padding is None and count != math.prod(lengths):
+        raise ValueError(f"{count} coefficients leave gaps in an array of shape {lengths}; pass a padding")
+    array = approximation.new_full((*approximation.shape[:-dims], *lengths), padding or 0.0)
+    for place, band in bands:
         array[(..., *place)] = band
     return array, slices
 
@@ -210,6 +227,16 @@ def array_to_coeffs(array: Tensor, slices: Slices, output_format: str | None = N
     approximation, *places = slices
     details = [{key: array[(..., *place)] for key, place in level.items()} for level in places]
     return [array[(..., *approximation)], *_structured(details, len(approximation), output_format)]
+
+
+def _arranged(approximation: Shape, details: Sequence[dict[str, Shape]]) -> tuple[Slices, Shape]:
+    """Slices of bands of these shapes, and the lengths of the array around them."""
+    corner = approximation
+    slices: Slices = [tuple(slice(n) for n in corner)]
+    for level in details:
+        slices.append({key: _place(corner, key, shape) for key, shape in level.items()})
+        corner = tuple(start + n for start, n in zip(corner, level["d" * len(corner)], strict=True))
+    return slices, corner
 
 
 def _place(corner: Sequence[int], key: str, shape: Sequence[int]) -> tuple[slice, ...]:

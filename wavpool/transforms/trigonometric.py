@@ -167,7 +167,7 @@ def dct_matrix(
             [ 0.7071, -0.7071]])
     """
     name = _name("dct", type)
-    _check_length(name, n)
+    check_length(name, n)
     return as_matrix(KINDS[name].matrix, n, dtype, device)
 
 
@@ -213,7 +213,8 @@ def _name(family: str, type: int, norm: str = "ortho") -> str:
     return f"{family}{int(type)}"
 
 
-def _check_length(name: str, n: int) -> None:
+def check_length(name: str, n: int) -> None:
+    """Raise ValueError unless the transform of this name exists for length `n`."""
     if name == "dct1" and n < 2:
         raise ValueError(f"a DCT of type 1 needs a length of at least 2, got {n}; use type 2")
 
@@ -224,7 +225,7 @@ def _transform(x: Tensor, name: str, axis: Axis) -> Tensor:
 
 def _along(x: Tensor, name: str, axis: int) -> Tensor:
     n = operator.index(x.shape[axis])  # a plain integer, also where a compiler holds a symbol
-    _check_length(name, n)
+    check_length(name, n)
     if n <= (EXPORT_LIMIT if torch.compiler.is_exporting() else MATRIX_LIMIT):
         return product(x, constant(KINDS[name].matrix, n, x), axis)
     last = x.movedim(axis, -1)
