@@ -94,7 +94,7 @@ class Transform(ABC):
 
         >>> get_transform("haar").matrix(2)
         tensor([[ 0.7071,  0.7071],
-                [-0.7071,  0.7071]])
+                [ 0.7071, -0.7071]])
         """
         dtype = torch.get_default_dtype() if dtype is None else dtype
         if not dtype.is_floating_point:
@@ -175,8 +175,8 @@ class Separable(Transform):
         name: a key of `SEPARABLE`.
 
     >>> Separable("dct2").forward(torch.ones(2, 2), axes=(0, 1))
-    tensor([[2., 0.],
-            [0., 0.]])
+    tensor([[2.0000, 0.0000],
+            [0.0000, 0.0000]])
     """
 
     name: str
