@@ -38,7 +38,7 @@ lint: $(VENV)/.ready  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.ready  ## measure speed, some minutes: results/benchmarks/, docs/benchmarks.md (ARGS='--quick', ...)
+bench: $(VENV)/.ready  ## measure speed in a quarter of an hour: results/benchmarks/, docs/benchmarks.md (ARGS='--quick', ...)
 	$(BIN)/python -m benchmarks $(ARGS)
 
 dist: $(VENV)/.ready  ## build the wheel and the sdist of this version into dist/

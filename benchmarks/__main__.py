@@ -27,7 +27,7 @@ from .records import TRANSFORM, Case, Record, read_records, write_records
 ROOT = Path(__file__).parents[1]
 RESULTS, PAGE = ROOT / "results" / "benchmarks", ROOT / "docs" / "benchmarks.md"
 BENCHMARKS = {"transforms": transforms, "models": models, "imports": imports}
-SECONDS, QUICK_SECONDS = 0.4, 0.05  # an implementation in a case
+SECONDS, QUICK_SECONDS = 0.3, 0.05  # an implementation in a case
 
 
 def describe_machine() -> dict[str, str]:

@@ -15,6 +15,7 @@ Written by `make bench` from [benchmarks.csv]({folder}/benchmarks.csv); do not e
 taken in turn, in milliseconds; the CSV has the interquartile ranges and the numbers of calls. Every process, the
 original's too, keeps freed memory (`training.allocator`), since page faults would drown the rest.
 """
+SHOWN = 3  # misses of a target, worst first
 NOTES = """## How the transforms are compared
 
 - Input is float32. Every result was checked against PyWavelets' before it was timed; what differs is not timed.
@@ -22,9 +23,8 @@ NOTES = """## How the transforms are compared
   PyWavelets' default, `symmetric`. PyWavelets has no backward.
 - ptwt's 2-D and separable convolutions were both tried. WTConv's DWT, one strided grouped convolution a level with
   centred zero padding, is not on PyPI and was written from the paper (Finder et al., ECCV 2024).
-- `plain` is ours in torch's operators, `fused` ours by the C kernel, the default; both also under `torch.compile`
-  (`plain` for Haar alone).
-  The clone is `x.clone()`, the floor; with backward it is run under autograd, which adds no copy.
+- `plain` is ours in torch's operators, `fused` ours by the C kernel, the default; both under `torch.compile`
+  too, for Haar. The clone is `x.clone()`, the floor; with backward it is run under autograd, which adds no copy.
 """
 
 
@@ -81,7 +81,7 @@ def describe(record: Record) -> str:
     parts = [record.input, record.wavelet, f"level {record.levels}" if record.levels else "", record.implementation]
     if record.benchmark != TRANSFORM:
         parts.insert(0, record.benchmark)
-    return ", ".join(part for part in parts if part)
+    return ", ".join(part for part in dict.fromkeys(parts) if part)
 
 
 def _targets(outcomes: Sequence[Outcome]) -> str:
@@ -102,8 +102,11 @@ def _missed(outcomes: Sequence[Outcome]) -> str:
     for target, values in outcomes:
         misses = [(value, record) for value, record in values if not target.keeps(value)]
         if misses:
-            names = "; ".join(f"{describe(r)}, {r.threads} thread(s): {value:.3g}{target.unit}" for value, r in misses)
-            lines.append(f"- {target.text}: missed in {len(misses)} of {len(values)} cases. {names}.\n")
+            worst = "; ".join(
+                f"{describe(record)}, {record.threads} thread(s): {value:.3g}{target.unit}"
+                for value, record in misses[:SHOWN]
+            )
+            lines.append(f"- {target.text}: missed in {len(misses)} of {len(values)} cases; worst: {worst}.\n")
     return "### What was missed\n\n" + "".join(lines) if lines else ""
 
 

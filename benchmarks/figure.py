@@ -19,7 +19,7 @@ def draw(records: Sequence[Record], path: Path) -> None:
     """Draw the transforms' records of one number of threads."""
     inputs = list(dict.fromkeys(record.input for record in records))
     rows = (len(inputs) + 1) // 2
-    figure = Figure(figsize=(13, 1 + 3.6 * rows), layout="constrained")
+    figure = Figure(figsize=(13, 1.3 + 3.6 * rows), layout="constrained")
     styles = _styles(records)
     panels = figure.subplots(rows, min(2, len(inputs)), squeeze=False).flat
     for axes, shape in zip(panels, inputs, strict=False):
@@ -41,7 +41,7 @@ def draw(records: Sequence[Record], path: Path) -> None:
     for axes in panels:  # left over where the number of inputs is odd
         axes.set_visible(False)
     handles = {name: figure.axes[0].plot([], [], **style)[0] for name, style in styles.items()}
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles), frameon=False)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False)
     threads = records[0].threads
     figure.suptitle(f"Wavelet transforms, {threads} thread{'s' if threads > 1 else ''}; medians")
     save(figure, path)

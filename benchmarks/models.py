@@ -241,5 +241,6 @@ def measure_case(
 if __name__ == "__main__":
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # says that there is no GPU
     keep_freed_memory()
+    torch._dynamo.config.recompile_limit = 64  # the models share their code, and each is a recompilation of it
     torch.set_num_threads(int(sys.argv[1]))
     serve(makers())

@@ -72,7 +72,7 @@ def block(call: Callable[[], object]) -> Block:
     return measure
 
 
-def interleaved(blocks: Mapping[str, Block], seconds: float, rounds: int = 8) -> dict[str, Timing]:
+def interleaved(blocks: Mapping[str, Block], seconds: float, rounds: int = 6) -> dict[str, Timing]:
     """Time each for about `seconds`, in `rounds` rounds; every round begins with another one, so that none is first."""
     names = list(blocks)
     times: dict[str, list[float]] = {name: [] for name in names}
