@@ -1,4 +1,4 @@
-"""The README keeps its word: its code runs, its tables are stored results, its commands work in a fresh clone."""
+"""The README and docs/transforms.md keep their word: code runs, tables are stored results, commands work in a clone."""
 
 import os
 import re
@@ -13,8 +13,9 @@ import timm
 import wavpool  # noqa: F401  (registers its models)
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/transforms.md")}
+README = PAGES["README.md"]
+PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", "\n".join(PAGES.values()), re.DOTALL)
 STORED = re.findall(r"<!-- (results/\S+\.md) -->\n+(.*?)<!-- end -->", README, re.DOTALL)
 
 
@@ -28,13 +29,14 @@ def test_code_runs(block: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_commented_shapes() -> None:
-    shapes = re.findall(r"^(.+\.shape)\s+# (\(.+\))$", README, re.MULTILINE)
-    assert shapes
-    for expression, shape in shapes:
-        block = next(block for block in PYTHON_BLOCKS if expression in block)
-        scope: dict[str, object] = {}
-        exec(block.split(expression)[0], scope)
-        assert tuple(eval(expression, scope)) == eval(shape)
+    count = 0
+    for block in PYTHON_BLOCKS:
+        for line in re.finditer(r"^(.+\.shape)\s+# (\(.+\))$", block, re.MULTILINE):
+            scope: dict[str, object] = {}
+            exec(block[: line.start()], scope)
+            assert tuple(eval(line[1], scope)) == eval(line[2]), line[0]
+            count += 1
+    assert count > len(PAGES)
 
 
 def test_tables_are_stored_results() -> None:
@@ -44,8 +46,9 @@ def test_tables_are_stored_results() -> None:
 
 
 def test_links_and_make_targets_exist() -> None:
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+    for name, page in PAGES.items():
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", page):
+            assert ((ROOT / name).parent / target).exists(), target
     targets = set(re.findall(r"make ([a-z-]+)", README))
     assert {"experiments", "test"} <= targets
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
