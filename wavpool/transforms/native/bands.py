@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Sequence
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from ..extension import BOUNDARY, band_sizes
 from ..filters import FilterBank, Filters
 from . import cuda
-from .ops import analysis, synthesis, usable
+from .ops import analysis, from_bands, usable
 
 KEYS = {1: ("d",), 2: ("da", "ad", "dd")}
 
@@ -47,13 +47,43 @@ def decompose(
     """The approximation and the details of every level, coarsest first, in the order of `KEYS`."""
     dims = len(axes)
     x, moved = _last(x, axes)
-    approximation, *groups = grouped(x, bank.key, bank.length, mode, dims, level)
-    details = [group.unbind(-dims - 1) for group in groups]
+    apply = _Bands.apply if _records(x) else _bands
+    bands = apply(x, bank.key, bank.length, mode, dims, level)
     if moved:
-        end = tuple(range(-dims, 0))
-        approximation = approximation.movedim(end, tuple(axes))
-        details = [tuple(band.movedim(end, tuple(axes)) for band in bands) for bands in details]
-    return approximation, details
+        bands = tuple(band.movedim(tuple(range(-dims, 0)), tuple(axes)) for band in bands)
+    count = len(KEYS[dims])
+    return bands[0], [bands[start : start + count] for start in range(1, len(bands), count)]
+
+
+def _bands(x: Tensor, wavelet: str, length: int, mode: str, dims: int, level: int) -> tuple[Tensor, ...]:
+    """All bands apart, in the order of the packed coefficients."""
+    approximation, *details = grouped(x, wavelet, length, mode, dims, level)
+    return (approximation, *(band for group in details for band in group.unbind(-dims - 1)))
+
+
+def _records(x: Tensor) -> bool:
+    """Whether eager autograd records what happens to `x`."""
+    return (
+        x.requires_grad
+        and torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
+    )
+
+
+class _Bands(torch.autograd.Function):
+    """`_bands` as one step, whose backward reads the gradients where they are; those of its views would copy twice."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+        wavelet, _, mode, dims, level = arguments
+        ctx.arguments = wavelet, mode, tuple(x.shape[-dims:]), level
+        return _bands(x, *arguments)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        wavelet, mode, size, level = ctx.arguments
+        return from_bands(gradients, wavelet, mode, False, size, level), None, None, None, None, None
 
 
 def recompose(
@@ -75,7 +105,7 @@ def recompose(
     expected = [(*bands[0].shape[:-dims], *band) for band in sizes]
     if [tuple(band.shape) for band in bands] != expected or len({band.dtype for band in bands}) > 1:
         return None
-    x = synthesis(torch.cat([band.flatten(-dims) for band in bands], -1), bank.key, mode, tuple(size), len(details))
+    x = from_bands(bands, bank.key, mode, True, tuple(size), len(details))
     moved = tuple(axes) != tuple(range(x.ndim - dims, x.ndim))
     return x.movedim(tuple(range(-dims, 0)), tuple(axes)) if moved else x
 

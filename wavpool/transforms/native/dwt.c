@@ -25,7 +25,7 @@ typedef struct {
 } level_t;
 
 typedef struct {
-    int64_t images; /* 1: height and width; 0: rows only */
+    int64_t details; /* bands a level: 3 of images, 1 of signals */
     int64_t levels, taps;
     double haar; /* 0, or for taps c (1, 1) and c (1, -1) the factor of `along`: of images c^2, of signals 1 */
     const double *low, *high;
@@ -34,6 +34,7 @@ typedef struct {
 } plan_t;
 
 static int64_t largest(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t smallest(int64_t a, int64_t b) { return a < b ? a : b; }
 
 #define REAL float
 #define NAME(name) name##_f32

@@ -9,32 +9,33 @@
                                             const REAL *c0, const REAL *c1, int64_t count) {                          \
         const int64_t lanes = BYTES / sizeof(REAL);                                                                   \
         int64_t w = 0;                                                                                                \
-        for (; w + 2 * lanes <= width; w += 2 * lanes) {                                                              \
+        while (w + lanes < width) {                                                                                   \
+            const int64_t next = smallest(w + lanes, width - lanes);                                                  \
             NAME(vector##BYTES) a = {0}, b = {0}, c = {0}, d = {0};                                                   \
             for (int64_t j = 0; j < count; j++) {                                                                     \
                 const NAME(vector##BYTES) u = *(const NAME(vector##BYTES) *)(rows[j] + w);                            \
-                const NAME(vector##BYTES) v = *(const NAME(vector##BYTES) *)(rows[j] + w + lanes);                    \
+                const NAME(vector##BYTES) v = *(const NAME(vector##BYTES) *)(rows[j] + next);                         \
                 a += c0[j] * u;                                                                                       \
                 b += c0[j] * v;                                                                                       \
                 c += c1[j] * u;                                                                                       \
                 d += c1[j] * v;                                                                                       \
             }                                                                                                         \
             *(NAME(vector##BYTES) *)(out0 + w) = a;                                                                   \
-            *(NAME(vector##BYTES) *)(out0 + w + lanes) = b;                                                           \
+            *(NAME(vector##BYTES) *)(out0 + next) = b;                                                                \
             *(NAME(vector##BYTES) *)(out1 + w) = c;                                                                   \
-            *(NAME(vector##BYTES) *)(out1 + w + lanes) = d;                                                           \
+            *(NAME(vector##BYTES) *)(out1 + next) = d;                                                                \
+            w = next + lanes;                                                                                         \
         }                                                                                                             \
-        while (w < width) {                                                                                           \
-            const int64_t start = w + lanes <= width ? w : width - lanes;                                             \
+        if (w < width) {                                                                                              \
+            const int64_t last = width - lanes;                                                                       \
             NAME(vector##BYTES) a = {0}, c = {0};                                                                     \
             for (int64_t j = 0; j < count; j++) {                                                                     \
-                const NAME(vector##BYTES) u = *(const NAME(vector##BYTES) *)(rows[j] + start);                        \
+                const NAME(vector##BYTES) u = *(const NAME(vector##BYTES) *)(rows[j] + last);                         \
                 a += c0[j] * u;                                                                                       \
                 c += c1[j] * u;                                                                                       \
             }                                                                                                         \
-            *(NAME(vector##BYTES) *)(out0 + start) = a;                                                               \
-            *(NAME(vector##BYTES) *)(out1 + start) = c;                                                               \
-            w = start + lanes;                                                                                        \
+            *(NAME(vector##BYTES) *)(out0 + last) = a;                                                                \
+            *(NAME(vector##BYTES) *)(out1 + last) = c;                                                                \
         }                                                                                                             \
     }
 DEFINE_COMBINE(64)
@@ -105,6 +106,7 @@ typedef struct {
 typedef struct {
     REAL *memory;               /* all of it */
     const REAL **pointers;      /* the rows that `combine` is to sum */
+    const REAL **bands;         /* those of an image */
     NAME(taps_t) down, along;   /* down the columns, along a row */
     REAL *even, *odd;           /* an extended row, split */
     REAL *zero;                 /* a row of zeros */
@@ -158,16 +160,18 @@ static int NAME(prepare)(WORK *work, const plan_t *plan) {
         const axis_t *rows = &plan->level[l].rows, *columns = &plan->level[l].columns;
         width = largest(width, largest(columns->samples, columns->extended + taps));
         edges = largest(edges, rows->extended - rows->samples);
-        area = largest(area, (plan->images ? rows->coefficients : 1) * columns->coefficients);
+        area = largest(area, (plan->details == 3 ? rows->coefficients : 1) * columns->coefficients);
     }
     width += slack;
     area += slack;
     const int64_t reals = 8 * taps + width * (2 + 1 + 4 + taps + edges) + 2 * area;
-    REAL *memory = malloc((size_t)reals * sizeof(REAL) + (size_t)taps * sizeof(REAL *));
+    const int64_t pointers = taps + 1 + plan->details * plan->levels;
+    REAL *memory = malloc((size_t)reals * sizeof(REAL) + (size_t)pointers * sizeof(REAL *));
     if (!memory) return 0;
     work->memory = memory;
     work->pointers = (const REAL **)memory;
-    memory = (REAL *)(work->pointers + taps);
+    work->bands = work->pointers + taps;
+    memory = (REAL *)(work->pointers + pointers);
     work->down = NAME(set_taps)(memory, plan, plan->haar > 0);
     work->along = NAME(set_taps)(memory + 4 * taps, plan, plan->haar);
     memory += 8 * taps;
@@ -243,12 +247,12 @@ static void NAME(image_analysis)(REAL *out, const REAL *x, int64_t stride, const
 }
 
 /* Rows 2 p and 2 p + 1 of the extended image for every p, from a ring of the last taps / 2 pairs of rows. */
-static void NAME(level_adjoint)(REAL *x, const REAL *a, const REAL *h, const level_t *level, const plan_t *plan,
-                                WORK *work) {
+static void NAME(level_adjoint)(REAL *x, const REAL *a, const REAL *const *details, const level_t *level,
+                                const plan_t *plan, WORK *work) {
     const axis_t *rows = &level->rows, *columns = &level->columns;
     const int64_t taps = plan->taps, half = taps / 2, width = columns->samples, band = columns->coefficients;
-    const int64_t area = rows->coefficients * band, end = rows->begin + rows->samples;
-    const REAL *v = h + area, *d = v + area;
+    const int64_t end = rows->begin + rows->samples;
+    const REAL *h = details[0], *v = details[1], *d = details[2];
     memset(work->ring, 0, (size_t)(taps * work->width) * sizeof(REAL));
     for (int r = 0; r < 4; r++) memset(work->rows[r], 0, (size_t)work->width * sizeof(REAL));
     for (int64_t p = 0; p < rows->extended / 2; p++) {
@@ -287,20 +291,21 @@ static void NAME(level_adjoint)(REAL *x, const REAL *a, const REAL *h, const lev
     }
 }
 
-static void NAME(image_adjoint)(REAL *x, const REAL *packed, const plan_t *plan, WORK *work) {
-    const REAL *a = packed;
-    const REAL scale = (REAL)plan->haar;
+/* `bands` in the order of the packed coefficients. */
+static void NAME(image_adjoint)(REAL *x, const REAL *const *bands, const plan_t *plan, WORK *work) {
+    const REAL *a = bands[0];
     for (int64_t l = plan->levels - 1; l >= 0; l--) {
         const level_t *level = plan->level + l;
+        const REAL *const *details = bands + 1 + 3 * (plan->levels - 1 - l);
         REAL *const image = l == 0 ? x : work->images[l & 1];
-        const REAL *h = packed + level->details;
-        const int64_t width = level->columns.coefficients, area = level->rows.coefficients * width;
+        const int64_t width = level->columns.coefficients;
         if (NAME(is_haar)(plan, level))
             for (int64_t i = 0; i < level->rows.coefficients; i++)
-                NAME(haar_adjoint)(image + 4 * i * width, image + (4 * i + 2) * width, a + i * width, h + i * width,
-                                   h + area + i * width, h + 2 * area + i * width, width, scale);
+                NAME(haar_adjoint)(image + 4 * i * width, image + (4 * i + 2) * width, a + i * width,
+                                   details[0] + i * width, details[1] + i * width, details[2] + i * width, width,
+                                   (REAL)plan->haar);
         else
-            NAME(level_adjoint)(image, a, h, level, plan, work);
+            NAME(level_adjoint)(image, a, details, level, plan, work);
         a = image;
     }
 }
@@ -322,16 +327,16 @@ static void NAME(signal_analysis)(REAL *out, const REAL *x, const plan_t *plan, 
     }
 }
 
-static void NAME(signal_adjoint)(REAL *x, const REAL *packed, const plan_t *plan, WORK *work) {
-    const REAL *low = packed;
+static void NAME(signal_adjoint)(REAL *x, const REAL *const *bands, const plan_t *plan, WORK *work) {
+    const REAL *low = bands[0];
     const int64_t pad = plan->taps / 2 - 1;
     for (int64_t l = plan->levels - 1; l >= 0; l--) {
         const axis_t *axis = &plan->level[l].columns;
         REAL *row = l == 0 ? x : work->images[l & 1];
-        const REAL *bands[2] = {low, packed + plan->level[l].details};
+        const REAL *pair[2] = {low, bands[plan->levels - l]};
         for (int r = 0; r < 2; r++) {
             memset(work->rows[r], 0, (size_t)work->width * sizeof(REAL));
-            memcpy(work->rows[r] + pad, bands[r], (size_t)axis->coefficients * sizeof(REAL));
+            memcpy(work->rows[r] + pad, pair[r], (size_t)axis->coefficients * sizeof(REAL));
         }
         NAME(row_adjoint)(row, work->rows[0], work->rows[1], axis, plan->taps, work);
         if (plan->haar > 0) NAME(scale)(row, axis->samples, plan->low[0]);
@@ -339,7 +344,7 @@ static void NAME(signal_adjoint)(REAL *x, const REAL *packed, const plan_t *plan
     }
 }
 
-/* `count` images of one size, `stride` apart, `row_stride` between the rows of one (plan->images = 0: signals).
+/* `count` images of one size, `stride` apart, `row_stride` between the rows of one (plan->details = 1: signals).
    Returns 0, or 1 where memory is short. */
 int NAME(wavpool_analysis)(REAL *out, const REAL *x, int64_t count, int64_t stride, int64_t row_stride,
                            const plan_t *plan, int threads) {
@@ -352,7 +357,7 @@ int NAME(wavpool_analysis)(REAL *out, const REAL *x, int64_t count, int64_t stri
             continue;
         }
         for (int64_t b = count * t / threads; b < count * (t + 1) / threads; b++) {
-            if (plan->images)
+            if (plan->details == 3)
                 NAME(image_analysis)(out + b * plan->total, x + b * stride, row_stride, plan, &work);
             else
                 NAME(signal_analysis)(out + b * plan->total, x + b * stride, plan, &work);
@@ -362,8 +367,9 @@ int NAME(wavpool_analysis)(REAL *out, const REAL *x, int64_t count, int64_t stri
     return failed;
 }
 
-/* The adjoint, to contiguous images `stride` apart from packed coefficients `packed_stride` apart. */
-int NAME(wavpool_adjoint)(REAL *x, const REAL *packed, int64_t count, int64_t stride, int64_t packed_stride,
+/* The adjoint, to contiguous images `stride` apart. `bands` are in the order of the packed coefficients, wherever each
+   lies; band k of image b stands at bands[k] + b strides[k]. */
+int NAME(wavpool_adjoint)(REAL *x, const REAL *const *bands, const int64_t *strides, int64_t count, int64_t stride,
                           const plan_t *plan, int threads) {
     int failed = 0;
 #pragma omp parallel for num_threads(threads) reduction(| : failed) if (threads > 1)
@@ -374,10 +380,11 @@ int NAME(wavpool_adjoint)(REAL *x, const REAL *packed, int64_t count, int64_t st
             continue;
         }
         for (int64_t b = count * t / threads; b < count * (t + 1) / threads; b++) {
-            if (plan->images)
-                NAME(image_adjoint)(x + b * stride, packed + b * packed_stride, plan, &work);
+            for (int64_t k = 0; k < 1 + plan->details * plan->levels; k++) work.bands[k] = bands[k] + b * strides[k];
+            if (plan->details == 3)
+                NAME(image_adjoint)(x + b * stride, work.bands, plan, &work);
             else
-                NAME(signal_adjoint)(x + b * stride, packed + b * packed_stride, plan, &work);
+                NAME(signal_adjoint)(x + b * stride, work.bands, plan, &work);
         }
         free(work.memory);
     }

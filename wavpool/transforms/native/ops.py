@@ -7,10 +7,13 @@ the synthesis filters (`dual`), which crops where analysis extends.
 import contextlib
 import ctypes
 import functools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd import forward_ad
 
@@ -76,7 +79,7 @@ def _dwt(x: Tensor, wavelet: str, mode: str, dual: bool, dims: int, level: int) 
     x = x.contiguous()
     steps = plan(wavelet, mode, dual, tuple(x.shape[-dims:]), level)
     out = x.new_empty((*x.shape[:-dims], steps.total))
-    _call("analysis", out, x, x.numel() // steps.area, steps.area, x.shape[-1], steps)
+    _call("analysis", x, out.data_ptr(), x.data_ptr(), x.numel() // steps.area, steps.area, x.shape[-1], steps)
     return out
 
 
@@ -86,15 +89,48 @@ def _dwt_adjoint(packed: Tensor, wavelet: str, mode: str, dual: bool, size: Sequ
         return dense.adjoint(packed, from_key(wavelet), mode, dual, tuple(size), level)
     packed = packed.contiguous()
     steps = plan(wavelet, mode, dual, tuple(size), level)
-    x = packed.new_empty((*packed.shape[:-1], *size))
-    _call("adjoint", x, packed, packed.numel() // steps.total, steps.area, steps.total, steps)
+    pointers = steps.offsets * packed.element_size() + packed.data_ptr()
+    return _from_pointers(packed, packed.shape[:-1], pointers, steps.strides, size, steps)
+
+
+def from_bands(bands: Sequence[Tensor], wavelet: str, mode: str, dual: bool, size: Sequence[int], level: int) -> Tensor:
+    """`wavpool::dwt_adjoint` of bands that lie anywhere, in the order of the packed coefficients.
+
+    Eager calls without derivatives read them where they are; all others pack them first.
+    """
+    first, dims = bands[0], len(size)
+    direct = (
+        not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
+        and first.dtype in SUFFIX
+        and all(type(band) is Tensor and band.device.type == "cpu" for band in bands)
+        and not (torch.is_grad_enabled() and any(band.requires_grad for band in bands))
+        and library() is not None
+    )
+    if not direct:
+        packed = torch.cat([band.flatten(-dims) for band in bands], -1)
+        return adjoint_op(packed, wavelet, mode, dual, size, level)  # type: ignore[no-any-return]
+    bands = [band.contiguous() for band in bands]
+    steps = plan(wavelet, mode, dual, tuple(size), level)
+    pointers = np.array([band.data_ptr() for band in bands], dtype=np.int64)
+    return _from_pointers(first, first.shape[:-dims], pointers, steps.areas, size, steps)
+
+
+def _from_pointers(
+    like: Tensor, batch: Sequence[int], pointers: NDArray[np.int64], strides: NDArray[np.int64], size: Sequence[int],
+    steps: Plan,
+) -> Tensor:  # fmt: skip
+    x = like.new_empty((*batch, *size))
+    count = math.prod(batch)
+    _call("adjoint", x, x.data_ptr(), pointers.ctypes.data, strides.ctypes.data, count, steps.area, steps)
     return x
 
 
-def _call(name: str, out: Tensor, source: Tensor, count: int, stride: int, other_stride: int, steps: Plan) -> None:
-    kernel = _kernels()[name, out.dtype]
-    threads = max(1, min(torch.get_num_threads(), count)) if source.numel() >= PARALLEL else 1
-    if kernel(out.data_ptr(), source.data_ptr(), count, stride, other_stride, steps.address, threads):
+def _call(name: str, x: Tensor, first: int, second: int, *arguments: Any) -> None:
+    """Run a kernel on images `x`; the last of `arguments` is the plan."""
+    *numbers, steps = arguments
+    threads = max(1, min(torch.get_num_threads(), x.numel() // steps.area)) if x.numel() >= PARALLEL else 1
+    if _kernels()[name, x.dtype](first, second, *numbers, steps.address, threads):
         raise MemoryError("no memory for the work space of a wavelet transform")
 
 
@@ -106,7 +142,8 @@ def _kernels() -> dict[tuple[str, torch.dtype], Any]:
     for name in ("analysis", "adjoint"):
         for dtype, suffix in SUFFIX.items():
             kernel = getattr(loaded, f"wavpool_{name}_{suffix}")
-            kernel.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_int64] * 3 + [ctypes.c_void_p, ctypes.c_int]
+            third = ctypes.c_int64 if name == "analysis" else ctypes.c_void_p
+            kernel.argtypes = [ctypes.c_void_p] * 2 + [third] + [ctypes.c_int64] * 2 + [ctypes.c_void_p, ctypes.c_int]
             kernel.restype = ctypes.c_int
             kernels[name, dtype] = kernel
     return kernels

@@ -22,7 +22,7 @@ class _Level(ctypes.Structure):
 
 
 class _Plan(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int64) for name in ("images", "levels", "taps")] + [("haar", ctypes.c_double)]
+    _fields_ = [(name, ctypes.c_int64) for name in ("details", "levels", "taps")] + [("haar", ctypes.c_double)]
     _fields_ += [(name, ctypes.c_void_p) for name in ("low", "high", "level")] + [("total", ctypes.c_int64)]
 
 
@@ -45,8 +45,12 @@ class Plan:
             levels[number] = _Level(axes[0] if len(axes) == 2 else _Axis(), axes[-1], offset)
             offset += bands * math.prod(sizes[number + 1])
         self.area, self.total = math.prod(size), offset
+        areas = [math.prod(band) for band in (sizes[-1], *(band for band in sizes[:0:-1] for _ in range(bands)))]
+        self.offsets = np.cumsum([0, *areas[:-1]], dtype=np.int64)  # of every band among the packed coefficients
+        self.strides = np.full(len(areas), offset, dtype=np.int64)
+        self.areas = np.array(areas, dtype=np.int64)
         pointers = (low.ctypes.data, high.ctypes.data, ctypes.addressof(levels))
-        structure = _Plan(len(size) == 2, level, bank.length, haar, *pointers, offset)
+        structure = _Plan(bands, level, bank.length, haar, *pointers, offset)
         self._kept += [levels, structure]
         self.address = ctypes.addressof(structure)
 
