@@ -1,9 +1,9 @@
-"""Compile `dwt.c` with the machine's own C compiler, once, into a cache folder.
+"""Compile a C source with the machine's own compiler, once, into a cache folder.
 
 The library is keyed by sources, compiler, flags and processor, so that a home folder shared by different machines holds
-one for each. Where anything is missing the transforms use torch's own operators; `status()` says why.
+one for each. Where anything is missing torch's own operators are used; `status()` says why.
 
-Environment: `WAVPOOL_NATIVE=0` forbids the kernel, `CC` names the compiler, `XDG_CACHE_HOME` moves the cache.
+Environment: `WAVPOOL_NATIVE=0` forbids kernels, `CC` names the compiler, `XDG_CACHE_HOME` moves the cache.
 """
 
 import ctypes
@@ -16,11 +16,20 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-FOLDER = Path(__file__).parent
-SOURCES = ("dwt.c", "dwt_real.h")
+Sources = tuple[Path, ...]  # the file to compile, then those that it includes
+DWT: Sources = (Path(__file__).with_name("dwt.c"), Path(__file__).with_name("dwt_real.h"))
+
+FORBIDDEN = os.environ.get("WAVPOOL_NATIVE") == "0"
 BASE = ("-O3", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared")
 # Tuned and parallel, then less of either: not every compiler knows OpenMP or the processor's name.
-VARIANTS = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native",), ())
+# Of x86's vectors those of 32 bytes leave the shortest rest of a short row; other processors refuse the flag.
+VARIANTS = (
+    ("-march=native", "-mprefer-vector-width=256", "-fopenmp"),
+    ("-march=native", "-fopenmp"),
+    ("-march=native",),
+    ("-mcpu=native",),
+    (),
+)
 LINK = ("-Wl,-undefined,dynamic_lookup",) if platform.system() == "Darwin" else ()
 
 
@@ -29,31 +38,31 @@ class Unavailable(RuntimeError):
 
 
 @functools.cache
-def _load() -> ctypes.CDLL | Unavailable:
+def _load(sources: Sources) -> ctypes.CDLL | Unavailable:
     try:
-        return _compiled()
+        return _compiled(sources)
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # RuntimeError: no home folder, too
         return Unavailable(str(error))
 
 
-def library() -> ctypes.CDLL | None:
+def library(sources: Sources = DWT) -> ctypes.CDLL | None:
     """The compiled kernel, `None` where there is none."""
-    loaded = _load()
+    loaded = _load(sources)
     return loaded if isinstance(loaded, ctypes.CDLL) else None
 
 
-def status() -> str:
+def status(sources: Sources = DWT) -> str:
     """Path of the compiled kernel, or why there is none.
 
     >>> isinstance(status(), str)
     True
     """
-    loaded = _load()
+    loaded = _load(sources)
     return loaded._name if isinstance(loaded, ctypes.CDLL) else str(loaded)
 
 
-def _compiled() -> ctypes.CDLL:
-    if os.environ.get("WAVPOOL_NATIVE") == "0":
+def _compiled(sources: Sources) -> ctypes.CDLL:
+    if FORBIDDEN:
         raise Unavailable("switched off by WAVPOOL_NATIVE=0")
     if os.name != "posix":
         raise Unavailable("built on Linux and macOS only")
@@ -63,28 +72,28 @@ def _compiled() -> ctypes.CDLL:
     reasons = []
     for flags in VARIANTS:
         try:
-            return ctypes.CDLL(str(_build(compiler, (*BASE, *flags, *LINK))))
+            return ctypes.CDLL(str(_build(sources, compiler, (*BASE, *flags, *LINK))))
         except (OSError, subprocess.SubprocessError) as error:  # flags the compiler or the loader does not take
             reasons.append(_last_line(error))
     raise Unavailable(f"{compiler} cannot build it: {reasons[-1]}")
 
 
-def _build(compiler: str, flags: tuple[str, ...]) -> Path:
+def _build(sources: Sources, compiler: str, flags: tuple[str, ...]) -> Path:
     digest = hashlib.sha256(repr((compiler, flags, _processor())).encode())
-    for name in SOURCES:
-        digest.update((FOLDER / name).read_bytes())
+    for source in sources:
+        digest.update(source.read_bytes())
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wavpool" / "native"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    target = folder / f"dwt-{digest.hexdigest()[:20]}.so"
+    target = folder / f"{sources[0].stem}-{digest.hexdigest()[:20]}.so"
     if target.exists() and target.stat().st_uid == os.getuid():  # never load what another user put there
         return target
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         built = Path(temporary) / target.name
         # In two steps: linking without -fopenmp leaves OpenMP's symbols to torch's own runtime, so that there is one
         # pool of threads and not two that wait for each other.
-        objects = Path(temporary) / "dwt.o"
+        objects = Path(temporary) / "objects.o"
         compile_flags = [flag for flag in flags if flag not in ("-shared", *LINK)]
-        _run([compiler, *compile_flags, "-c", str(FOLDER / "dwt.c"), "-o", str(objects)])
+        _run([compiler, *compile_flags, "-c", str(sources[0]), "-o", str(objects)])
         _run([compiler, "-shared", *LINK, str(objects), "-o", str(built)])
         built.replace(target)
     return target

@@ -19,7 +19,7 @@ from torch.autograd import forward_ad
 
 from ..filters import from_key
 from . import dense
-from .build import library
+from .build import FORBIDDEN, library
 from .plan import Plan, packed_length, plan
 
 PARALLEL = 1 << 15  # samples that are worth waking a second thread for
@@ -28,14 +28,16 @@ SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 _enabled = True
 
 
-def usable(x: Tensor) -> bool:
+def usable(x: object) -> bool:
     """Whether the kernel takes `x`: real numbers on a CPU, in a call for which `operators_allowed` holds."""
     return (
-        x.device.type == "cpu"
+        isinstance(x, Tensor)  # torch.fx comes with what is none
+        and x.device.type == "cpu"
         and x.dtype in SUFFIX
+        and x.layout == torch.strided
         and operators_allowed()
         # A compiler cannot look for the library; where there is none, the operator computes with dense matrices.
-        and (torch.compiler.is_compiling() or library() is not None)
+        and (not FORBIDDEN if torch.compiler.is_compiling() else library() is not None)
     )
 
 
@@ -55,6 +57,22 @@ def operators_allowed() -> bool:
     return all(level.key() == functorch.TransformType.Vmap for level in functorch.get_interpreter_stack())
 
 
+def direct(tensors: Sequence[Tensor]) -> bool:
+    """Whether a kernel may be called on `tensors` without torch's dispatcher, which costs more than a small transform.
+
+    Nothing may watch: no derivatives, no compiler, no `vmap`, no mode such as `FakeTensorMode`.
+    """
+    first = tensors[0]
+    return (
+        not torch.compiler.is_compiling()
+        and not torch._C._are_functorch_transforms_active()
+        and torch._C._len_torch_dispatch_stack() == 0
+        and first.dtype in SUFFIX
+        and all(type(tensor) is Tensor and tensor.device.type == "cpu" for tensor in tensors)
+        and not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
+    )
+
+
 @contextlib.contextmanager
 def disabled() -> Iterator[None]:
     """Compute with torch's own operators inside this context, to compare the two."""
@@ -72,7 +90,6 @@ torch.library.define(
 )
 
 
-@torch.library.impl("wavpool::dwt", "CPU")
 def _dwt(x: Tensor, wavelet: str, mode: str, dual: bool, dims: int, level: int) -> Tensor:
     if library() is None:
         return dense.analysis(x, from_key(wavelet), mode, dual, dims, level)
@@ -83,7 +100,6 @@ def _dwt(x: Tensor, wavelet: str, mode: str, dual: bool, dims: int, level: int) 
     return out
 
 
-@torch.library.impl("wavpool::dwt_adjoint", "CPU")
 def _dwt_adjoint(packed: Tensor, wavelet: str, mode: str, dual: bool, size: Sequence[int], level: int) -> Tensor:
     if library() is None:
         return dense.adjoint(packed, from_key(wavelet), mode, dual, tuple(size), level)
@@ -99,15 +115,7 @@ def from_bands(bands: Sequence[Tensor], wavelet: str, mode: str, dual: bool, siz
     Eager calls without derivatives read them where they are; all others pack them first.
     """
     first, dims = bands[0], len(size)
-    direct = (
-        not torch.compiler.is_compiling()
-        and not torch._C._are_functorch_transforms_active()
-        and first.dtype in SUFFIX
-        and all(type(band) is Tensor and band.device.type == "cpu" for band in bands)
-        and not (torch.is_grad_enabled() and any(band.requires_grad for band in bands))
-        and library() is not None
-    )
-    if not direct:
+    if not direct(bands) or library() is None:
         packed = torch.cat([band.flatten(-dims) for band in bands], -1)
         return adjoint_op(packed, wavelet, mode, dual, size, level)  # type: ignore[no-any-return]
     bands = [band.contiguous() for band in bands]
@@ -129,9 +137,14 @@ def _from_pointers(
 def _call(name: str, x: Tensor, first: int, second: int, *arguments: Any) -> None:
     """Run a kernel on images `x`; the last of `arguments` is the plan."""
     *numbers, steps = arguments
-    threads = max(1, min(torch.get_num_threads(), x.numel() // steps.area)) if x.numel() >= PARALLEL else 1
+    threads = threads_for(x.numel(), x.numel() // steps.area)
     if _kernels()[name, x.dtype](first, second, *numbers, steps.address, threads):
         raise MemoryError("no memory for the work space of a wavelet transform")
+
+
+def threads_for(numbers: int, images: int) -> int:
+    """Threads for `images` that are independent, of `numbers` in all."""
+    return max(1, min(torch.get_num_threads(), images)) if numbers >= PARALLEL else 1
 
 
 @functools.cache
@@ -184,6 +197,8 @@ def _vmap_dwt_adjoint(info: Any, in_dims: Any, packed: Tensor, *arguments: Any) 
     return adjoint_op(packed.movedim(in_dims[0], 0), *arguments), 0
 
 
+torch.library.impl("wavpool::dwt", "CPU", _dwt)
+torch.library.impl("wavpool::dwt_adjoint", "CPU", _dwt_adjoint)
 torch.library.register_fake("wavpool::dwt", _fake_dwt)
 torch.library.register_fake("wavpool::dwt_adjoint", _fake_dwt_adjoint)
 torch.library.register_autograd("wavpool::dwt", _analysis_backward, setup_context=_keep_analysis)
@@ -205,6 +220,8 @@ def analysis(x: Tensor, wavelet: str, mode: str, dims: int, level: int) -> Tenso
     Returns:
         `(..., N)`: the bands one after the other, `[A, coarsest (H, V, D), ..., finest (H, V, D)]`.
     """
+    if direct((x,)):
+        return _dwt(x, wavelet, mode, False, dims, level)
     return analysis_op(x, wavelet, mode, False, dims, level)  # type: ignore[no-any-return]
 
 
