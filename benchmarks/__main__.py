@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from training.files import write_json, write_text
-from training.report import _commit, _processor
+from training.report import commit, processor
 
 from . import imports, models, transforms
 from .document import document, figure_name, summary
@@ -34,11 +34,11 @@ def describe_machine() -> dict[str, str]:
     """What the times depend on."""
     versions = ("torch", "numpy", "PyWavelets", "timm")
     return {
-        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "processor": f"{processor()}, {os.cpu_count()} cores",
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "versions": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in versions),
         "vector instructions": torch.backends.cpu.get_cpu_capability(),
-        "commit": _commit() or "unknown",
+        "commit": commit() or "unknown",
     }
 
 

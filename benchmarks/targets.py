@@ -104,8 +104,12 @@ def _seconds(record: Record) -> float | None:
 _PAPER = (PAPER_MODEL,)
 
 TARGETS = (
-    Target("Haar, plain: forward, over the fastest library", 2.5, _transform(True, FORWARD), _named("plain"), _speedup),
-    Target("Haar, plain: forward+backward, likewise", 3.5, _transform(True, BOTH), _named("plain"), _speedup),
+    Target("Haar, eager: forward, over the fastest library", 2.5, _transform(True, FORWARD), _named("fused"), _speedup),
+    Target("Haar, eager: forward+backward, likewise", 3.5, _transform(True, BOTH), _named("fused"), _speedup),
+    Target("the same without a C compiler (`plain`): forward", 2.5,
+           _transform(True, FORWARD), _named("plain"), _speedup),
+    Target("the same without a C compiler (`plain`): forward+backward", 3.5,
+           _transform(True, BOTH), _named("plain"), _speedup),
     Target("Haar, our fastest path: forward, likewise", 5, _transform(True, FORWARD), _best, _speedup),
     Target("Haar, our fastest path: forward+backward, likewise", 5, _transform(True, BOTH), _best, _speedup),
     Target(

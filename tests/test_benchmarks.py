@@ -318,16 +318,16 @@ def everything() -> list[Record]:
         for number, case in enumerate(module.cases(), start=1):
             floor = record("clone" if module is transforms else models.PRODUCTS, FLOOR, 1.0, case)
             peer = record("library" if module is transforms else models.ORIGINAL, PEER, 20.0 * number, case)
-            ours = [record(name, OURS, 2.5, case) for name in ("plain", "eager", "compiled")]
+            ours = [record(name, OURS, 2.5, case) for name in ("plain", "fused", "eager", "compiled")]
             records += with_ratios([floor, peer, *ours])
     return records
 
 
 def test_targets() -> None:
-    records = [record("clone", FLOOR, 1.0), record("library", PEER, 6.0), record("plain", OURS, 2.0)]
+    records = [record("clone", FLOOR, 1.0), record("library", PEER, 6.0), record("fused", OURS, 2.0)]
     other = dataclasses.replace(CASE, threads=2)
     records = with_ratios(records) + with_ratios(
-        [record("library", PEER, 3.0, other), record("plain", OURS, 2.0, other)]
+        [record("library", PEER, 3.0, other), record("fused", OURS, 2.0, other)]
     )
     at_least = TARGETS[0]
     outcome = evaluate(at_least, records)
@@ -353,7 +353,7 @@ def test_page_and_figure(tmp_path: Path) -> None:
     text = document(records, {"processor": "one"}, "../results")
     assert "- 64x1x32x32, haar, level 1, plain, forward, 1 thread(s): library is 4.00x faster\n" in text
     assert "- gone, 1 case(s): no network\n" in text
-    assert "| haar | 1 | forward | 1 | – | **1** | **4** | – | – | – | 0.25x | 0.25x |\n" in text
+    assert "| haar | 1 | forward | 1 | – | **1** | **4** | – | – | – | – | 0.25x | 0.25x |\n" in text
     assert "- processor: one\n" in text
     assert text.index("### Input 64x1") < text.index("### Input 640x1") < text.index("### Input 4x3x512")
     for target in TARGETS:

@@ -94,7 +94,7 @@ def provenance(config: TrainConfig, cost: Mapping[str, float]) -> dict[str, Any]
     """Commit, versions, seed, config, machine and cost of a run."""
     scale = 1024 if sys.platform != "darwin" else 1024**2  # ru_maxrss is KiB on Linux, bytes on macOS
     return {
-        "commit": _commit(),
+        "commit": commit(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
         "seed": config.seed,
@@ -102,7 +102,7 @@ def provenance(config: TrainConfig, cost: Mapping[str, float]) -> dict[str, Any]
         "config": config.model_dump(mode="json"),
         "machine": {
             "platform": platform.platform(),
-            "processor": _processor(),
+            "processor": processor(),
             "cpus": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -118,20 +118,21 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The checkout's commit, with ``+changes`` where files differ from it; None outside a repository."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         changes = subprocess.run(
             [*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True
         ).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
-    return commit + ("+changes" if changes else "")
+    return head + ("+changes" if changes else "")
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name of the CPU."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
