@@ -63,20 +63,29 @@ static void NAME(combine)(REAL *out0, REAL *out1, const REAL *const *rows, int64
         }
 }
 
+static inline REAL NAME(sample)(const REAL *row, int32_t index) { return index < 0 ? 0 : row[index]; }
+
 /* Extended samples of a row, split in even and odd positions. */
 static void NAME(split)(REAL *restrict even, REAL *restrict odd, const REAL *restrict row, const axis_t *axis) {
-    REAL *phase[2] = {even, odd};
-    const int64_t begin = axis->begin, end = begin + axis->samples;
-    for (int64_t q = 0; q < begin; q++) phase[q & 1][q >> 1] = axis->index[q] < 0 ? 0 : row[axis->index[q]];
-    REAL *restrict first = phase[begin & 1] + (begin >> 1);
-    REAL *restrict second = phase[~begin & 1] + ((begin + 1) >> 1);
-    const int64_t pairs = axis->samples >> 1;
+    const int64_t begin = axis->begin, end = begin + axis->samples, pairs = axis->samples >> 1;
+    const int32_t *index = axis->index;
+    for (int64_t p = 0; p < begin >> 1; p++) {
+        even[p] = NAME(sample)(row, index[2 * p]);
+        odd[p] = NAME(sample)(row, index[2 * p + 1]);
+    }
+    if (begin & 1) even[begin >> 1] = NAME(sample)(row, index[begin - 1]);
+    REAL *restrict first = (begin & 1 ? odd : even) + (begin >> 1);
+    REAL *restrict second = (begin & 1 ? even : odd) + ((begin + 1) >> 1);
     for (int64_t k = 0; k < pairs; k++) {
         first[k] = row[2 * k];
         second[k] = row[2 * k + 1];
     }
     if (axis->samples & 1) first[pairs] = row[2 * pairs];
-    for (int64_t q = end; q < axis->extended; q++) phase[q & 1][q >> 1] = axis->index[q] < 0 ? 0 : row[axis->index[q]];
+    if (end & 1) odd[end >> 1] = NAME(sample)(row, index[end]);
+    for (int64_t p = (end + 1) >> 1; p < axis->extended >> 1; p++) {
+        even[p] = NAME(sample)(row, index[2 * p]);
+        odd[p] = NAME(sample)(row, index[2 * p + 1]);
+    }
 }
 
 /* Adjoint of `split`: extended samples join the samples that they are copies of. */
@@ -106,6 +115,7 @@ typedef struct {
 typedef struct {
     REAL *memory;               /* all of it */
     const REAL **pointers;      /* the rows that `combine` is to sum */
+    const REAL **shifted;       /* an extended row, split, from each tap's sample on */
     const REAL **bands;         /* those of an image */
     NAME(taps_t) down, along;   /* down the columns, along a row */
     REAL *even, *odd;           /* an extended row, split */
@@ -120,8 +130,7 @@ typedef struct {
 
 static void NAME(row_analysis)(REAL *low, REAL *high, const REAL *row, const axis_t *axis, int64_t taps, WORK *work) {
     NAME(split)(work->even, work->odd, row, axis);
-    for (int64_t j = 0; j < taps; j++) work->pointers[j] = (j & 1 ? work->odd : work->even) + (j >> 1);
-    NAME(combine)(low, high, work->pointers, axis->coefficients, work->along.low, work->along.high, taps);
+    NAME(combine)(low, high, work->shifted, axis->coefficients, work->along.low, work->along.high, taps);
 }
 
 /* `low` and `high` are coefficients with taps / 2 - 1 zeros before and after. */
@@ -165,12 +174,13 @@ static int NAME(prepare)(WORK *work, const plan_t *plan) {
     width += slack;
     area += slack;
     const int64_t reals = 8 * taps + width * (2 + 1 + 4 + taps + edges) + 2 * area;
-    const int64_t pointers = taps + 1 + plan->details * plan->levels;
+    const int64_t pointers = 2 * taps + 1 + plan->details * plan->levels;
     REAL *memory = malloc((size_t)reals * sizeof(REAL) + (size_t)pointers * sizeof(REAL *));
     if (!memory) return 0;
     work->memory = memory;
     work->pointers = (const REAL **)memory;
-    work->bands = work->pointers + taps;
+    work->shifted = work->pointers + taps;
+    work->bands = work->shifted + taps;
     memory = (REAL *)(work->pointers + pointers);
     work->down = NAME(set_taps)(memory, plan, plan->haar > 0);
     work->along = NAME(set_taps)(memory + 4 * taps, plan, plan->haar);
@@ -178,6 +188,7 @@ static int NAME(prepare)(WORK *work, const plan_t *plan) {
     work->even = memory, work->odd = memory + width, work->zero = memory + 2 * width;
     memset(work->zero, 0, (size_t)width * sizeof(REAL));
     memory += 3 * width;
+    for (int64_t j = 0; j < taps; j++) work->shifted[j] = (j & 1 ? work->odd : work->even) + (j >> 1);
     for (int r = 0; r < 4; r++) work->rows[r] = memory + r * width;
     memory += 4 * width;
     work->ring = memory, work->edges = memory + taps * width;
