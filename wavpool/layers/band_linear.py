@@ -36,13 +36,18 @@ class BandLinear(nn.Conv2d):
         self.hidden = hidden
 
     def forward(self, bands: Tensor, count: int = 0) -> Tensor:
-        weight = self.weight.reshape(self.groups, self.hidden, -1)  # a view but in channels_last
-        bias = self.bias
+        weight, bias, groups = self.weight, self.bias, self.groups
         assert bias is not None
-        bias = bias.view(self.groups, 1, self.hidden)
-        if count > 0 and count < self.groups:
-            bands, weight, bias = bands[:, :, :count], weight[:count], bias[:count]
-        x = bands.permute(2, 0, 1, 3, 4).flatten(2)  # (n, B, in_chans * h * w)
+        if count > 0 and count < groups:
+            groups = count
+            bands = bands.narrow(2, 0, count)
+            weight, bias = weight.narrow(0, 0, count * self.hidden), bias.narrow(0, 0, count * self.hidden)
+        weight = weight.reshape(groups, self.hidden, -1)  # a view but in channels_last
+        bias = bias.view(groups, 1, self.hidden)
+        if self.in_channels == self.groups:  # one channel: the same, in fewer steps
+            x = bands.reshape(bands.shape[0], groups, weight.shape[2]).transpose(0, 1)
+        else:
+            x = bands.permute(2, 0, 1, 3, 4).flatten(2)  # (n, B, in_chans * h * w)
         return torch.baddbmm(bias, x, weight.transpose(1, 2)).transpose(0, 1)
 
     def zero(self) -> Tensor:

@@ -19,6 +19,9 @@ def to_size(img_size: int | Sequence[int]) -> tuple[int, int]:
 
 def check_image(x: Tensor, in_chans: int, size: tuple[int, int]) -> None:
     """Refuse images that are not `(B, in_chans, H, W)`: band by band they would often fit, and mean nothing."""
+    if not torch.jit.is_scripting():  # noqa: SIM102, in one condition TorchScript would compile the call
+        if type(x) is Tensor and not torch.jit.is_tracing() and x.shape[1:] == (in_chans, *size):
+            return  # without a message that costs as much as the checks
     expected = f"images must be (B, {in_chans}, {size[0]}, {size[1]})"
     torch._assert(x.ndim == 4, f"{expected}, got {x.ndim} axes")
     torch._assert(x.shape[1] == in_chans, f"{expected}, got {x.shape[1]} channels")

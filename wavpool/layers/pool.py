@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from . import native
+
 POOL_MODES = ("max", "average")
 
 
@@ -68,6 +70,10 @@ class MultiResolutionPool(nn.Module):
                 f"and {max(self.hidden)} hidden units; choose a smaller kernel_size or ceil_mode=True"
             )
 
+        levels = slice(self.num_levels)
+        sizes = tuple(self.hidden[levels]), tuple(self.widths[levels])
+        self.geometry = native.Geometry(*sizes, self.num_bands, kernel, ceil_mode)
+
     def _windows(self, length: int, kernel: int) -> int:
         return -(-length // kernel) if self.ceil_mode else length // kernel
 
@@ -83,6 +89,13 @@ class MultiResolutionPool(nn.Module):
         return self.num_bands, max(0, self._kept(self.widths[level], self.hidden_kernel) - front)
 
     def forward(self, responses: list[Tensor]) -> Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102, in one condition TorchScript would compile the call
+            if self.mode == "max" and native.usable(responses, self.geometry):
+                return native.pool(responses, self.geometry)
+        return self.plain(responses)
+
+    def plain(self, responses: list[Tensor]) -> Tensor:
+        """`forward` by torch's own operators."""
         pooled: list[Tensor] = []
         for start in range(0, self.num_levels, self.level_kernel):
             # The hidden axis first: it is the longest, so the other two then cost little.

@@ -28,17 +28,18 @@ def fits(
     return usable(x) or cuda.usable(x, filters, size, level)
 
 
-def grouped(x: Tensor, wavelet: str, length: int, mode: str, dims: int, level: int) -> list[Tensor]:
+def grouped(x: Tensor, wavelet: str, length: int, mode: str, dims: int, level: int, skipped: int = 0) -> list[Tensor]:
     """The approximation `(..., *band)` and the details of every level together, `(..., 3, *band)`, coarsest first.
 
-    `wavelet` is a `FilterBank.key`, `length` its number of taps. All results are views of one tensor, and few, since
-    each costs a microsecond here and as much again in the backward pass.
+    `wavelet` is a `FilterBank.key`, `length` its number of taps; the `skipped` finest levels are left out. All results
+    are views of one tensor, and few, since each costs a microsecond here and as much again in the backward pass.
     """
     shapes = _shapes(tuple(x.shape[-dims:]), length, mode, level)
     batch = x.shape[:-dims]
     packed = analysis(x, wavelet, mode, dims, level)
     parts = packed.split_with_sizes([math.prod(shape) for shape in shapes], -1)
-    return [part.view(batch + shape) for part, shape in zip(parts, shapes, strict=True)]
+    kept = level + 1 - skipped
+    return [part.view(batch + shape) for part, shape in zip(parts[:kept], shapes[:kept], strict=True)]
 
 
 def decompose(
