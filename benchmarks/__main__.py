@@ -20,7 +20,7 @@ from training.files import write_json, write_text
 from training.report import commit, processor
 
 from . import imports, models, transforms
-from .document import document, figure_name, summary
+from .document import document, figure_name, summary, summary_table
 from .figure import draw
 from .records import TRANSFORM, Case, Record, read_records, write_records
 
@@ -80,6 +80,7 @@ def publish(folder: Path, page: Path) -> None:
             draw(chosen, folder / figure_name(threads))
     text = document(records, machine, Path(os.path.relpath(folder, page.parent)).as_posix())
     write_text(page, text)
+    write_text(folder / "summary.md", summary_table(records))
     print(text[text.index("## Targets") :].split("## How")[0])
 
 

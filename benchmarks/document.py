@@ -15,6 +15,7 @@ Written by `make bench` from [benchmarks.csv]({folder}/benchmarks.csv); do not e
 taken in turn, in milliseconds; the CSV has the interquartile ranges and the numbers of calls. Every process, the
 original's too, keeps freed memory (`training.allocator`), since page faults would drown the rest.
 """
+SUMMARISED = (HAAR, "db4")
 SHOWN = 3  # misses of a target, worst first
 NOTES = """## How the transforms are compared
 
@@ -42,6 +43,23 @@ def document(records: Sequence[Record], machine: Mapping[str, Any], folder: str)
         parts += ["## Models and import\n", markdown_table(_OTHER_HEAD, [_other_row(record) for record in others])]
     parts.append(_skipped(records))
     return "\n".join(part for part in parts if part)
+
+
+def summary_table(records: Iterable[Record]) -> str:
+    """The fastest library against ours on one thread, at the deepest level of Haar and db4: the README's table."""
+    groups = {case: group for case, group in by_case(records).items() if case.benchmark == TRANSFORM}
+    deepest: dict[tuple[str, str], int] = {}
+    for case in groups:
+        key = case.input, case.wavelet
+        deepest[key] = max(deepest.get(key, 0), int(case.levels))
+    rows = []
+    for case, group in groups.items():
+        peer, ours = fastest(group, PEER), fastest(group, OURS)
+        if case.threads == 1 and case.wavelet in SUMMARISED and int(case.levels) == deepest[case.input, case.wavelet]:
+            cells = [f"{each.implementation}, {milliseconds(each.median_ms)} ms" for each in (peer, ours) if each]
+            speedup = f"{ours.speedup:.1f}x" if ours and ours.speedup else "–"
+            rows.append([case.input, f"{case.wavelet}, {case.levels} levels", case.direction, *cells, speedup])
+    return markdown_table(["input", "wavelet", "direction", "fastest library", "ours", "(speed-up)"], rows)
 
 
 def figure_name(threads: int) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks import __main__ as command
 from benchmarks import figure, imports, models, original, transforms
-from benchmarks.document import document
+from benchmarks.document import document, summary_table
 from benchmarks.fetch import Unavailable, fetch
 from benchmarks.implementations import IMPLEMENTATIONS, Implementation, Problem, Transform
 from benchmarks.records import (
@@ -355,6 +355,9 @@ def test_page_and_figure(tmp_path: Path) -> None:
     assert "- gone, 1 case(s): no network\n" in text
     assert "| haar | 1 | forward | 1 | – | **1** | **4** | – | – | – | – | 0.25x | 0.25x |\n" in text
     assert "- processor: one\n" in text
+    rows = summary_table(records).splitlines()[2:]
+    assert len(rows) == 16  # inputs x wavelets x directions
+    assert "| 64x1x32x32 | db4, 2 levels | forward | library, " in "\n".join(rows)
     assert text.index("### Input 64x1") < text.index("### Input 640x1") < text.index("### Input 4x3x512")
     for target in TARGETS:
         assert target.text in text
