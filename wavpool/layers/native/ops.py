@@ -12,6 +12,7 @@ from torch.overrides import has_torch_function
 
 from ...transforms.native import build
 from ...transforms.native.ops import SUFFIX, direct, operators_allowed, threads_for
+from ...transforms.tracing import constant_result
 from .plan import Geometry, Plan, plan
 
 SOURCES = (Path(__file__).with_name("pool.c"), Path(__file__).with_name("pool_real.h"))
@@ -28,13 +29,13 @@ def status() -> str:
     return build.status(SOURCES)
 
 
-@torch.compiler.assume_constant_result
+@constant_result
 def _available() -> bool:
     """A compiler takes the answer for a constant, so that what it compiles needs no other form."""
     return library() is not None
 
 
-@torch.compiler.assume_constant_result
+@constant_result
 def _fits(geometry: Geometry) -> bool:
     return plan(*geometry).fits
 
