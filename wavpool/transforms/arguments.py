@@ -1,8 +1,10 @@
 """Checks that the transforms share, and the precision in which they compute."""
 
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,6 +39,20 @@ def normal_axes(x: Tensor, axes: Sequence[int]) -> tuple[int, ...]:
 def ints(sizes: Iterable[Any]) -> tuple[int, ...]:
     """`sizes` as integers: under `torch.jit.trace`, which fixes them, a size is a tensor."""
     return tuple(int(n) if isinstance(n, Tensor) else n for n in sizes)
+
+
+def fixed(sizes: Iterable[Any]) -> tuple[int, ...]:
+    """`sizes` as plain integers, also where a compiler holds symbols: its program is then one of these sizes."""
+    return tuple(operator.index(n) for n in sizes)
+
+
+def integer(value: Any, name: str) -> int:
+    """`value` as an integer of Python's, or a compiler's symbol; TypeError with the `name` unless it is an integer."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, (np.integer, torch.SymInt, Tensor)):
+        return operator.index(value)
+    raise TypeError(f"{name} must be an integer, got {value!r}")
 
 
 def leaves(structure: Any) -> tuple[Any, ...]:

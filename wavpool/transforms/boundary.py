@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .arguments import ints
+from .arguments import fixed
 from .constants import constant
 from .dwt import analysis as extended_analysis
 from .dwt import halves
@@ -105,24 +105,24 @@ def boundary_matrix(
 
 def analysis(x: Tensor, bank: Filters, axis: int) -> Tensor:
     """`dwt` with both halves in one tensor `[low | high]` along `axis >= 0`."""
-    (n,) = ints((x.shape[axis],))
+    (n,) = fixed((x.shape[axis],))
     rows = _rows(_orthogonal(bank), n, x)
-    first = x.narrow(axis, 0, rows.left_low.shape[1])
+    first = x.narrow(axis, 0, rows.left_low.size(1))
     low, high = (product(first, end, axis) for end in (rows.left_low, rows.left_high))
     if rows.inside == 0:
         return torch.cat((low, high), axis)
     spectrum = extended_analysis(x, bank, "periodization", axis)
     inner_low, inner_high = (band.narrow(axis, rows.skipped, rows.inside) for band in halves(spectrum, axis))
-    last = x.narrow(axis, n - rows.right_low.shape[1], rows.right_low.shape[1])
+    last = x.narrow(axis, n - rows.right_low.size(1), rows.right_low.size(1))
     last_low, last_high = (product(last, end, axis) for end in (rows.right_low, rows.right_high))
     return torch.cat((low, inner_low, last_low, high, inner_high, last_high), axis)
 
 
 def synthesis(spectrum: Tensor, bank: Filters, axis: int) -> Tensor:
     """Inverse of `analysis`: `[low | high]` along `axis >= 0` to the signal."""
-    (n,) = ints((spectrum.shape[axis],))
+    (n,) = fixed((spectrum.shape[axis],))
     rows = _rows(_orthogonal(bank), n, spectrum)
-    counts = [band.shape[0] for band in rows[:4]]
+    counts = [band.size(0) for band in rows[:4]]
     sizes = [counts[0], rows.inside, counts[2], counts[1], rows.inside, counts[3]]
     low_first, low, low_last, high_first, high, high_last = spectrum.split(sizes, axis)
     # One product an end: ONNX Runtime returns noise for a product over no rows, which an end may have of one kind.

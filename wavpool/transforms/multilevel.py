@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
 from . import native
-from .arguments import check_floating, ints, leaves, normal_axes, widened
+from .arguments import check_floating, integer, ints, leaves, normal_axes, widened
 from .extension import BOUNDARY, check_mode, longest_length
 from .filters import Filters, Wavelet, resolve
 from .levels import Detail, Details, analysis_step, check_level, detail_keys, synthesis_step, two
@@ -21,18 +21,25 @@ Coefficients = list[Tensor | Detail]
 CoefficientsN = list[Tensor | Details]
 
 
-def dwt_max_level(size: int | Sequence[int], wavelet: Wavelet = "haar") -> int:
+def dwt_max_level(size: int | Sequence[int], wavelet: "Wavelet | int" = "haar") -> int:
     """Number of useful levels for a length or a shape, as `pywt.dwt_max_level` and `pywt.dwtn_max_level`.
 
-    The last level is the deepest with a coefficient that no extension reaches: floor(log2(n / (L - 1))).
+    The last level is the deepest with a coefficient that no extension reaches: floor(log2(n / (L - 1))). In place of a
+    wavelet its length L may be given.
 
-    >>> dwt_max_level((28, 32)), dwt_max_level(512, "db4")
-    (4, 6)
+    >>> dwt_max_level((28, 32)), dwt_max_level(512, "db4"), dwt_max_level(512, 8)
+    (4, 6, 6)
     """
     shortest = size if isinstance(size, int) else min(size)
     if shortest < 1:
         raise ValueError(f"every length must be at least 1, got {size}")
-    return max((shortest // (resolve(wavelet).length - 1)).bit_length() - 1, 0)
+    length = wavelet if isinstance(wavelet, int) else resolve(wavelet).length
+    if length < 2:
+        raise ValueError(f"filters must have at least 2 taps, got {length}")
+    level = 0
+    while (length - 1) << (level + 1) <= shortest:  # comparisons alone, which keep a compiled program of any length
+        level += 1
+    return level
 
 
 def wavedec(
@@ -320,10 +327,12 @@ def _lengths(x: Tensor, axes: Sequence[int]) -> tuple[int, ...]:
 def _checked_level(level: int | None, size: tuple[int, ...], filters: Filters) -> int:
     if not size:
         raise ValueError("axes must name at least one axis")
-    deepest = dwt_max_level(size, filters)
     if level is None:
-        return deepest
-    if not 0 <= level <= deepest:
+        return dwt_max_level(size, filters)
+    level = integer(level, "level")
+    reach = (filters.length - 1) << min(max(level, 0), 64)
+    if level < 0 or (level > 0 and any(n < reach for n in size)):
+        deepest = dwt_max_level(size, filters)  # for the message alone: it would tie a compiled program to few lengths
         shape = " x ".join(str(length) for length in size)
         raise ValueError(
             f"level must be 0 to {deepest} for {shape} and filters of length {filters.length}, got {level}"

@@ -19,7 +19,7 @@ from torch import Tensor
 from .extension import BOUNDARY, check_mode, coefficient_length
 from .filters import Wavelet, resolve
 from .levels import Details, detail_keys
-from .multilevel import dwt_max_level, entries
+from .multilevel import _checked_level, entries
 
 Shape = tuple[int, ...]
 Slices = list[Any]  # of the approximation a tuple of slices, of every level a dictionary of such tuples
@@ -93,11 +93,10 @@ def _band_shapes(
     """Shape of the approximation, and of the details of every level, coarsest first."""
     check_mode(mode)
     size = (size,) if isinstance(size, int) else tuple(size)
-    deepest = dwt_max_level(size, wavelet)
-    level = deepest if level is None else level
-    if not 0 <= level <= deepest:
-        raise ValueError(f"level must be 0 to {deepest} for size {size}, got {level}")
-    length = resolve(wavelet).length
+    if min(size, default=1) < 1:
+        raise ValueError(f"every length must be at least 1, got {size}")
+    filters = resolve(wavelet)
+    level, length = _checked_level(level, size, filters), filters.length
     shapes: list[dict[str, Shape]] = []  # finest first
     for _ in range(level):
         low = tuple(coefficient_length(n, length, mode) for n in size)

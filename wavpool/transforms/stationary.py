@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
-from .arguments import check_floating, ints, leaves, normal_axes, widened
+from .arguments import check_floating, fixed, integer, leaves, normal_axes, widened
 from .dwt import analysis, halves, synthesis
 from .filters import Filters, Wavelet, resolve
 from .levels import Detail, Details, detail_keys, two
@@ -145,9 +145,9 @@ def _decompose(x: Tensor, wavelet: Wavelet, level: int | None, axes: Sequence[in
     filters = resolve(wavelet)
     check_floating(x)
     axes = normal_axes(x, axes)
-    size = ints(x.shape[axis] for axis in axes)
+    size = fixed(x.shape[axis] for axis in axes)
     deepest = swt_max_level(size)
-    level = deepest if level is None else level
+    level = deepest if level is None else integer(level, "level")
     if not 1 <= level <= deepest:
         allowed = f"level must be 1 to {deepest}" if deepest else "no level is possible"
         raise ValueError(f"{allowed} for {' x '.join(map(str, size))}, which 2**level must divide, got {level}")
@@ -177,7 +177,7 @@ def _recompose(coefficients: Sequence[Any], dims: int, wavelet: Wavelet, axes: S
                 f"got {band.dtype} of shape {tuple(band.shape)}"
             )
     axes = normal_axes(approximation, axes)
-    size = ints(approximation.shape[axis] for axis in axes)
+    size = fixed(approximation.shape[axis] for axis in axes)
     if len(details) > swt_max_level(size):
         raise ValueError(f"{len(details)} levels need lengths that 2**{len(details)} divides, got {size}")
     x = widened(approximation)

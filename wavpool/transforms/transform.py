@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from . import hadamard, trigonometric
-from .arguments import check_floating, ints, normal_axes
+from .arguments import check_floating, fixed, normal_axes
 from .boundary import is_orthonormal
 from .extension import BOUNDARY
 from .filters import RECONSTRUCTION_TOLERANCE, FilterBank, filter_bank, from_key, wavelist
@@ -256,7 +256,7 @@ class WaveletTransform(Transform):
         return BOUNDARY if self.is_orthonormal and not even else "periodization"
 
     def _forward(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
-        size = ints(x.shape[axis] for axis in axes)
+        size = fixed(x.shape[axis] for axis in axes)
         level = self.level(*size)
         if level == 0:
             return x
@@ -265,7 +265,7 @@ class WaveletTransform(Transform):
         return coeffs_to_array(bands, padding=None)[0].movedim(end, axes)
 
     def _inverse(self, y: Tensor, axes: tuple[int, ...]) -> Tensor:
-        size = ints(y.shape[axis] for axis in axes)
+        size = fixed(y.shape[axis] for axis in axes)
         level = self.level(*size)
         if level == 0:
             return y
