@@ -161,7 +161,7 @@ def test_all_levels_keep_the_number_of_values_and_the_energy(size: tuple[int, in
     values = torch.cat([torch.as_tensor(band).flatten() for band in bands])
     assert values.shape == (x.numel(),)
     torch.testing.assert_close(values.norm(), x.norm(), rtol=1e-13, atol=0)
-    torch.testing.assert_close(waverec2(coefficients, "db2", "boundary", size), x, rtol=0, atol=1e-13)
+    torch.testing.assert_close(waverec2(coefficients, "db2", "boundary", size=size), x, rtol=0, atol=1e-13)
     row = x[0, 0]
     torch.testing.assert_close(waverec(wavedec(row, "db2", "boundary"), "db2", "boundary"), row, rtol=0, atol=1e-13)
 

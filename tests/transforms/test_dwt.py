@@ -77,7 +77,7 @@ def test_any_axis(wavelet: str) -> None:
             ours = dwt(x, wavelet, mode, axis)
             for a, b in zip(ours, theirs, strict=True):
                 np.testing.assert_allclose(a.numpy(), b, rtol=0, atol=1e-12)
-            torch.testing.assert_close(idwt(*ours, wavelet, mode, axis, x.shape[axis]), x, rtol=0, atol=1e-10)
+            torch.testing.assert_close(idwt(*ours, wavelet, mode, axis, length=x.shape[axis]), x, rtol=0, atol=1e-10)
 
 
 def test_two_axes() -> None:
@@ -225,7 +225,7 @@ def test_meta_device_under_autocast(axis: int, mode: str) -> None:
     x = torch.empty(20, 21, 22, device="meta")
     with torch.autocast("cpu", torch.bfloat16):
         low, high = dwt(x, "db4", mode, axis)
-        y = idwt(low, high, "db4", mode, axis, x.shape[axis])
+        y = idwt(low, high, "db4", mode, axis, length=x.shape[axis])
     assert low.shape == dwt(torch.zeros(x.shape), "db4", mode, axis)[0].shape
     assert (y.shape, y.dtype, y.device.type) == (x.shape, x.dtype, "meta")
 

@@ -36,7 +36,7 @@ TAPS = FilterTensors(*(torch.tensor(values) for values in pywt.Wavelet("db3").fi
 
 def level(x: Tensor) -> Tensor:
     low, high = dwt(x, "db4", "reflect", -2)
-    return idwt(low.tanh(), high, "db4", "reflect", -2, SIZE[0])
+    return idwt(low.tanh(), high, "db4", "reflect", -2, length=SIZE[0])
 
 
 def square(x: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def signal(x: Tensor) -> Tensor:
 
 def image(x: Tensor) -> Tensor:
     first, *details = wavedec2(x, "bior2.2", "periodization")
-    return waverec2([first.tanh(), *details], "bior2.2", "periodization", SIZE)
+    return waverec2([first.tanh(), *details], "bior2.2", "periodization", size=SIZE)
 
 
 def haar(x: Tensor) -> Tensor:
@@ -61,12 +61,12 @@ def haar(x: Tensor) -> Tensor:
 
 def volume(x: Tensor) -> Tensor:
     first, *details = wavedecn(x, "db2", "zero", axes=(-1, -2))
-    return waverecn([first.tanh(), *details], "db2", "zero", SIZE[::-1], (-1, -2))
+    return waverecn([first.tanh(), *details], "db2", "zero", (-1, -2), size=SIZE[::-1])
 
 
 def learnable(x: Tensor) -> Tensor:
     first, *details = wavedec2(x, TAPS, "symmetric")
-    return waverec2([first.tanh(), *details], TAPS, "symmetric", SIZE)
+    return waverec2([first.tanh(), *details], TAPS, "symmetric", size=SIZE)
 
 
 FUNCTIONS = (level, square, signal, image, haar, volume, learnable)

@@ -85,7 +85,7 @@ def check_2d(name: str, mode: str, size: tuple[int, int], level: int | None, dty
     given += [tuple(torch.from_numpy(band).to(dtype) for band in bands) for bands in theirs[1:]]  # type: ignore[misc]
     assert_same([waverec2(given, name, mode)], [pywt.waverec2(theirs, name, mode)], 2 * TOLERANCE[dtype], case)
     if name in PERFECT:
-        assert (waverec2(coefficients, name, mode, size) - x).abs().max() <= max(5 * TOLERANCE[dtype], 1e-9), case
+        assert (waverec2(coefficients, name, mode, size=size) - x).abs().max() <= max(5 * TOLERANCE[dtype], 1e-9), case
 
 
 @BOTH_PATHS
@@ -145,12 +145,12 @@ def test_axes(wavelet: str) -> None:
     for axis in (-4, 2, 3):
         ours = wavedec(x, wavelet, "reflect", 2, axis)
         assert_same(ours, pywt.wavedec(x.numpy(), wavelet, "reflect", 2, axis), 1e-12)
-        torch.testing.assert_close(waverec(ours, wavelet, "reflect", axis, x.shape[axis]), x, rtol=0, atol=1e-10)
+        torch.testing.assert_close(waverec(ours, wavelet, "reflect", axis, length=x.shape[axis]), x, rtol=0, atol=1e-10)
     for axes in ((0, 2), (3, 0), (-1, -2), (-2, -1)):
         images = wavedec2(x, wavelet, "symmetric", 2, axes)
         assert_same(images, pywt.wavedec2(x.numpy(), wavelet, "symmetric", 2, axes), 1e-12)
         size = (x.shape[axes[0]], x.shape[axes[1]])
-        torch.testing.assert_close(waverec2(images, wavelet, "symmetric", size, axes), x, rtol=0, atol=1e-10)
+        torch.testing.assert_close(waverec2(images, wavelet, "symmetric", axes, size=size), x, rtol=0, atol=1e-10)
 
 
 @BOTH_PATHS
@@ -171,7 +171,7 @@ def test_any_number_of_axes(axes: tuple[int, ...] | None, mode: str) -> None:
         expected = pywt.waverecn(theirs, wavelet, mode, axes)
         assert_same([waverecn(named, wavelet, mode, axes=axes)], [expected], 1e-12)
         size = [x.shape[axis] for axis in (range(4) if axes is None else axes)]
-        torch.testing.assert_close(waverecn(ours, wavelet, mode, size, axes), x, rtol=0, atol=1e-10)
+        torch.testing.assert_close(waverecn(ours, wavelet, mode, axes, size=size), x, rtol=0, atol=1e-10)
 
 
 @BOTH_PATHS
@@ -198,7 +198,7 @@ def test_perfect_reconstruction(data: st.DataObject) -> None:
     axes = tuple(range(1, dims + 1))
     coefficients = wavedecn(x, name, mode, level, axes)
     assert len(coefficients) == level + 1
-    torch.testing.assert_close(waverecn(coefficients, name, mode, size, axes), x, rtol=0, atol=1e-8)
+    torch.testing.assert_close(waverecn(coefficients, name, mode, axes, size=size), x, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("wavelet", ["haar", "db2", "sym4"])
@@ -211,9 +211,9 @@ def test_boundary_mode_keeps_number_and_energy(wavelet: str, size: tuple[int, in
         torch.testing.assert_close(sum(band.square().sum() for band in bands), x.square().sum(), rtol=1e-9, atol=0)
     torch.testing.assert_close(waverec2(coefficients, wavelet, "boundary"), x, rtol=0, atol=1e-9)
     signal = wavedec(x, wavelet, "boundary", axis=1)
-    torch.testing.assert_close(waverec(signal, wavelet, "boundary", 1, size[0]), x, rtol=0, atol=1e-9)
+    torch.testing.assert_close(waverec(signal, wavelet, "boundary", 1, length=size[0]), x, rtol=0, atol=1e-9)
     with pytest.raises(ValueError, match=f"belong to signals of length {size[0]}, not {size[0] + 1}|size must be"):
-        waverec(signal, wavelet, "boundary", 1, size[0] + 1)
+        waverec(signal, wavelet, "boundary", 1, length=size[0] + 1)
 
 
 @BOTH_PATHS
@@ -223,7 +223,7 @@ def test_derivatives(wavelet: str, mode: str) -> None:
 
     def rebuild(x: Tensor) -> Tensor:
         first, *details = wavedec2(x.square(), wavelet, mode, 1)
-        return waverec2([first.square(), *details], wavelet, mode, (11, 12))[:, :2]
+        return waverec2([first.square(), *details], wavelet, mode, size=(11, 12))[:, :2]
 
     def analyse(x: Tensor) -> Tensor:
         return torch.cat(wavedec(x, wavelet, mode), -1)[:, :1].square()
@@ -238,7 +238,7 @@ def test_filters_in_tensors() -> None:
     x = noise(3, 17, 20)
     ours = wavedec2(x, taps, "symmetric", 2)
     assert_same([band.detach() for band in bands_of(ours)], bands_of(pywt.wavedec2(x.numpy(), "db2", level=2)), 1e-6)
-    waverec2(ours, taps, "symmetric", (17, 20)).square().sum().backward()
+    waverec2(ours, taps, "symmetric", size=(17, 20)).square().sum().backward()
     assert all(each.grad is not None and each.grad.isfinite().all() for each in taps)
 
 

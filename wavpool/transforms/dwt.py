@@ -62,7 +62,7 @@ def dwt(x: Tensor, wavelet: Wavelet, mode: str = "symmetric", axis: int = -1) ->
 
 
 def idwt(
-    low: Tensor, high: Tensor, wavelet: Wavelet, mode: str = "symmetric", axis: int = -1, length: int | None = None
+    low: Tensor, high: Tensor, wavelet: Wavelet, mode: str = "symmetric", axis: int = -1, *, length: int | None = None
 ) -> Tensor:
     """Inverse of `dwt`, as `pywt.idwt`.
 
@@ -83,11 +83,13 @@ def idwt(
     tensor([0., 1., 2., 3., 4., 5., 6.])
     """
     if has_torch_function((low, high)):
-        return handle_torch_function(idwt, (low, high), low, high, wavelet, mode, axis, length)
+        return handle_torch_function(idwt, (low, high), low, high, wavelet, mode, axis, length=length)
     check_mode(mode)
     check_floating(low)
     check_floating(high)
     (axis,) = normal_axes(low, (axis,))
+    if low.dtype != high.dtype:
+        raise ValueError(f"low and high must have one dtype, got {low.dtype} and {high.dtype}")
     if mode != BOUNDARY and ints(low.shape) != ints(high.shape):
         raise ValueError(f"low and high must have one shape, got {tuple(low.shape)} and {tuple(high.shape)}")
     spectrum = widened(torch.cat((low, high), axis))

@@ -58,6 +58,7 @@ def idwt2(
     wavelet: Wavelet,
     mode: str = "symmetric",
     axes: tuple[int, int] = (-2, -1),
+    *,
     size: tuple[int, int] | None = None,
 ) -> Tensor:
     """Inverse of `dwt2`, as `pywt.idwt2`.
@@ -79,7 +80,7 @@ def idwt2(
     """
     tensors = leaves(coefficients)
     if has_torch_function(tensors):
-        return handle_torch_function(idwt2, tensors, coefficients, wavelet, mode, axes, size)
+        return handle_torch_function(idwt2, tensors, coefficients, wavelet, mode, axes, size=size)
     approximation, details = coefficients
     filters = resolve(wavelet)
     check_mode(mode)

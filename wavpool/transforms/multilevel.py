@@ -74,6 +74,7 @@ def waverec(
     wavelet: Wavelet = "haar",
     mode: str = "symmetric",
     axis: int = -1,
+    *,
     length: int | None = None,
 ) -> Tensor:
     """Inverse of `wavedec`.
@@ -96,8 +97,8 @@ def waverec(
     """
     tensors = leaves(coefficients)
     if has_torch_function(tensors):
-        arguments = (tensors, coefficients, wavelet, mode, axis, length)
-        return handle_torch_function(waverec, *arguments)
+        arguments = (tensors, coefficients, wavelet, mode, axis)
+        return handle_torch_function(waverec, *arguments, length=length)
     approximation, details = entries(coefficients, 1, "[cA, cD, ...] as wavedec returns them")
     return _recompose(approximation, details, wavelet, mode, (axis,), None if length is None else (length,))
 
@@ -138,8 +139,9 @@ def waverec2(
     coefficients: Sequence[Tensor | Detail],
     wavelet: Wavelet = "haar",
     mode: str = "symmetric",
-    size: tuple[int, int] | None = None,
     axes: tuple[int, int] = (-2, -1),
+    *,
+    size: tuple[int, int] | None = None,
 ) -> Tensor:
     """Inverse of `wavedec2`.
 
@@ -160,8 +162,8 @@ def waverec2(
     """
     tensors = leaves(coefficients)
     if has_torch_function(tensors):
-        arguments = (tensors, coefficients, wavelet, mode, size, axes)
-        return handle_torch_function(waverec2, *arguments)
+        arguments = (tensors, coefficients, wavelet, mode, axes)
+        return handle_torch_function(waverec2, *arguments, size=size)
     approximation, details = entries(coefficients, 2, "[cA, (cH, cV, cD), ...] as wavedec2 returns them")
     return _recompose(approximation, details, wavelet, mode, two(axes), size)
 
@@ -203,8 +205,9 @@ def waverecn(
     coefficients: Sequence[Tensor | Details],
     wavelet: Wavelet = "haar",
     mode: str = "symmetric",
-    size: Sequence[int] | None = None,
     axes: Sequence[int] | None = None,
+    *,
+    size: Sequence[int] | None = None,
 ) -> Tensor:
     """Inverse of `wavedecn`.
 
@@ -225,8 +228,8 @@ def waverecn(
     """
     tensors = leaves(coefficients)
     if has_torch_function(tensors):
-        arguments = (tensors, coefficients, wavelet, mode, size, axes)
-        return handle_torch_function(waverecn, *arguments)
+        arguments = (tensors, coefficients, wavelet, mode, axes)
+        return handle_torch_function(waverecn, *arguments, size=size)
     if axes is None:
         axes = range(tensors[0].ndim if tensors else 0)
     approximation, details = entries(coefficients, len(axes), "[cA, {'ad': .., ...}, ...] as wavedecn returns them")

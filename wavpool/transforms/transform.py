@@ -272,7 +272,7 @@ class WaveletTransform(Transform):
         end = tuple(range(-len(axes), 0))
         mode = self._mode(size, level)
         bands = array_to_coeffs(y.movedim(axes, end), array_slices(size, self.bank, mode, level), "wavedecn")
-        return waverecn(bands, self.bank, mode, size, end).movedim(end, axes)
+        return waverecn(bands, self.bank, mode, end, size=size).movedim(end, axes)
 
 
 def get_transform(transform: "str | Transform | FilterBank | pywt.Wavelet") -> Transform:
