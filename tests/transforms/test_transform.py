@@ -117,7 +117,7 @@ def test_members_are_the_functions_of_the_package() -> None:
     x = noise(24, 40)
     assert get_transform("identity").forward(x) is x
     torch.testing.assert_close(get_transform("dct").matrix(7, dtype=x.dtype), dct_matrix(7, dtype=x.dtype))
-    torch.testing.assert_close(get_transform("db3:1").matrix(17, dtype=x.dtype), boundary_matrix(17, "db3"))
+    torch.testing.assert_close(get_transform("db3:1").matrix(17, dtype=x.dtype), boundary_matrix(17, "db3", x.dtype))
     (approximation, *details), form = wavedec(x, "bior2.2", "periodization", 3), get_transform("bior2.2:3")
     torch.testing.assert_close(form.forward(x), torch.cat((approximation, *details), -1))
     for name, mode in (("bior2.2:2", "periodization"), ("db2:2", "boundary"), ("haar:3", "boundary")):

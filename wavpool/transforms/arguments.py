@@ -12,24 +12,59 @@ HALF = (torch.float16, torch.bfloat16)
 
 
 def check_floating(x: Tensor) -> None:
-    """Raise TypeError, which names the remedy, unless `x` is a real floating-point tensor."""
-    if not isinstance(x, Tensor):
-        raise TypeError(f"x must be a tensor, got {type(x).__name__}; convert it with torch.as_tensor(x)")
+    """Raise TypeError, which names the remedy, unless `x` is a real floating-point tensor of 16 bits or more."""
+    check_tensors((x,), "x")
     if x.is_complex():
         raise TypeError(f"x must be a floating-point tensor, got {x.dtype}; transform x.real and x.imag apart")
-    if not x.is_floating_point():
-        raise TypeError(f"x must be a floating-point tensor, got {x.dtype}; convert it with x.float()")
+    if not x.is_floating_point() or x.dtype.itemsize == 1:
+        least = " of 16 bits or more" if x.is_floating_point() else ""
+        raise TypeError(f"x must be a floating-point tensor{least}, got {x.dtype}; convert it with x.float()")
+
+
+def check_tensors(values: Iterable[Any], name: str) -> None:
+    """Raise TypeError, which names the remedy, unless all `values` are tensors."""
+    for value in values:
+        if not isinstance(value, Tensor):
+            remedy = f"convert it with torch.as_tensor({name})"
+            if value is None:
+                remedy = "take torch.zeros_like of another band for one that is left out"
+            raise TypeError(f"{name} must be a tensor, got {type(value).__name__}; {remedy}")
+
+
+def checked_dtype(dtype: Any) -> torch.dtype:
+    """`dtype`, or torch's default for `None`; TypeError unless it is a floating-point dtype."""
+    dtype = torch.get_default_dtype() if dtype is None else dtype
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise TypeError(f"dtype must be a floating-point dtype such as torch.float32, got {dtype!r}")
+    return dtype
+
+
+def as_axes(axes: Any) -> tuple[int, ...]:
+    """`axes` as a tuple; an integer is one axis."""
+    return tuple(axes) if isinstance(axes, (tuple, list, range)) else (integer(axes, "axis"),)
+
+
+def two(axes: Any, x: Tensor | None = None) -> tuple[int, int]:
+    """`axes`; ValueError unless they are two, or where `x` has no two to transform."""
+    axes = as_axes(axes)
+    if len(axes) != 2:
+        raise ValueError(f"axes must be two, got {axes}")
+    if isinstance(x, Tensor) and x.ndim == 1:
+        missing = f"axis {axes[0]} does not exist in shape {tuple(x.shape)}; allowed: -1 to 0"
+        raise ValueError(f"{missing}; for one axis take the function without the 2")
+    return axes[0], axes[1]
 
 
 def normal_axes(x: Tensor, axes: Sequence[int]) -> tuple[int, ...]:
     """`axes` counted from the front; ValueError where one is missing, named twice or empty."""
+    axes = tuple(integer(axis, "axis") for axis in axes)
     for axis in axes:
         if not -x.ndim <= axis < x.ndim:
             allowed = f"{-x.ndim} to {x.ndim - 1}" if x.ndim else "none"
             raise ValueError(f"axis {axis} does not exist in shape {tuple(x.shape)}; allowed: {allowed}")
     normal = tuple(axis % x.ndim for axis in axes)
     if len(set(normal)) != len(normal):
-        raise ValueError(f"axes must differ, got {tuple(axes)} for shape {tuple(x.shape)}")
+        raise ValueError(f"axes must differ, got {axes} for shape {tuple(x.shape)}")
     for axis in normal:
         if x.shape[axis] == 0:
             raise ValueError(f"every transformed length must be at least 1, got shape {tuple(x.shape)}")

@@ -23,14 +23,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .arguments import fixed
+from .arguments import fixed, integer
 from .constants import constant
 from .dwt import analysis as extended_analysis
 from .dwt import halves
 from .dwt import synthesis as extended_synthesis
 from .extension import first_position
 from .filters import RECONSTRUCTION_TOLERANCE, FilterBank, Filters, Wavelet, resolve
-from .linear_maps import product
+from .linear_maps import as_matrix, product
 from .tracing import constant_result
 
 Array = NDArray[Any]
@@ -85,22 +85,30 @@ def idwt(low: Tensor, high: Tensor, bank: Filters, axis: int = -1) -> Tensor:
 
 
 def boundary_matrix(
-    n: int, wavelet: Wavelet, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None
+    n: int, wavelet: Wavelet, dtype: torch.dtype | None = None, device: torch.device | str | None = None
 ) -> Tensor:
     """The transform of `n` samples as an orthogonal matrix `(n, n)`, low rows first.
 
+    Args:
+        n: the length.
+        wavelet: an orthogonal one, as `dwt` takes it.
+        dtype: floating point; `None` takes torch's default. Entries are computed in float64 and rounded once.
+        device: `None` takes torch's default.
+
     Raises:
+        TypeError: `n` is not an integer, `dtype` not a floating-point dtype.
         ValueError: n < 1, or a wavelet that is not orthogonal.
 
-    >>> boundary_matrix(3, "haar", torch.float32)
+    >>> boundary_matrix(3, "haar")
     tensor([[ 0.7071,  0.7071,  0.0000],
             [ 0.0000,  0.0000,  1.0000],
             [ 0.7071, -0.7071,  0.0000]])
     """
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}")
-    identity = torch.eye(n, dtype=torch.float64, device="cpu")
-    return analysis(identity, resolve(wavelet), 1).mT.contiguous().to(device, dtype)
+    integer(n, "n")
+    filters = resolve(wavelet)
+    return as_matrix(
+        lambda n: analysis(torch.eye(n, dtype=torch.float64, device="cpu"), filters, 1).mT, n, dtype, device
+    )
 
 
 def analysis(x: Tensor, bank: Filters, axis: int) -> Tensor:

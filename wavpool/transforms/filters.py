@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from .arguments import ints
 from .tracing import constant_result
@@ -130,7 +130,8 @@ def filter_bank(wavelet: "str | pywt.Wavelet | FilterBank") -> FilterBank:
         return _named(wavelet)
     filters: Sequence[Sequence[float]] | None = getattr(wavelet, "filter_bank", None)
     if filters is None:
-        raise TypeError(f"wavelet must be a name, a pywt.Wavelet or a FilterBank, got {type(wavelet).__name__}")
+        remedy = "; call it: wavelet()" if isinstance(wavelet, nn.Module) else ""
+        raise TypeError(f"wavelet must be a name, a pywt.Wavelet or a FilterBank, got {type(wavelet).__name__}{remedy}")
     return FilterBank(wavelet.name, *(tuple(taps) for taps in filters))
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
+from .arguments import integer
 from .constants import constant
 from .linear_maps import along_axes, as_matrix, product
 
@@ -76,6 +77,7 @@ def _is_sequency(order: str) -> bool:
 
 def check_length(n: int) -> None:
     """Raise ValueError unless `n` is a power of two."""
+    n = integer(n, "n")
     if n < 1 or n & (n - 1):
         below = 1 << max(n, 1).bit_length() - 1
         raise ValueError(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
-from .arguments import check_floating, ints, leaves, normal_axes, widened
+from .arguments import check_floating, ints, leaves, normal_axes, two, widened
 from .dwt import analysis, halves, is_haar, synthesis
 from .extension import BOUNDARY, check_mode
 from .filters import Filters, Wavelet, resolve
@@ -48,7 +48,7 @@ def dwt2(
     filters = resolve(wavelet)
     check_mode(mode)
     check_floating(x)
-    approximation, bands = analysis_step(widened(x), filters, mode, normal_axes(x, two(axes)))
+    approximation, bands = analysis_step(widened(x), filters, mode, normal_axes(x, two(axes, x)))
     horizontal, vertical, diagonal = (bands[key].to(x.dtype) for key in ("da", "ad", "dd"))
     return approximation.to(x.dtype), (horizontal, vertical, diagonal)
 
@@ -159,13 +159,6 @@ def check_level(approximation: Tensor, details: Details, mode: str, axes: Sequen
                 f"detail {key} must be {approximation.dtype} of shape {tuple(expected)} to belong to the "
                 f"approximation, got {band.dtype} of shape {tuple(band.shape)}"
             )
-
-
-def two(axes: Sequence[int]) -> Sequence[int]:
-    """`axes`; ValueError unless they are two."""
-    if len(axes) != 2:
-        raise ValueError(f"axes must be two, got {tuple(axes)}")
-    return axes
 
 
 def _is_haar_image(filters: Filters, mode: str, ndim: int, axes: Sequence[int], size: Sequence[int]) -> bool:

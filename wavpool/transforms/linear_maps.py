@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .arguments import check_floating, normal_axes, widened
+from .arguments import as_axes, check_floating, checked_dtype, integer, normal_axes, widened
 from .constants import Builder
 
 
@@ -18,7 +18,7 @@ def along_axes(x: Tensor, axis: int | Sequence[int], step: Callable[[Tensor, int
     """
     check_floating(x)
     y = widened(x)
-    for each in normal_axes(x, (axis,) if isinstance(axis, int) else axis):
+    for each in normal_axes(x, as_axes(axis)):
         y = step(y, each)
     return y if y.dtype == x.dtype else y.to(x.dtype)
 
@@ -44,9 +44,6 @@ def as_matrix(build: Builder, n: int, dtype: torch.dtype | None, device: torch.d
         TypeError: `dtype` is not a real floating-point dtype.
         ValueError: n is below 1.
     """
-    if n < 1:
+    if integer(n, "n") < 1:
         raise ValueError(f"n must be at least 1, got {n}")
-    dtype = torch.get_default_dtype() if dtype is None else dtype
-    if not dtype.is_floating_point:
-        raise TypeError(f"dtype must be a floating-point dtype such as torch.float32, got {dtype}")
-    return build(n).to(torch.empty(0, device=device).device, dtype).contiguous()
+    return build(n).to(torch.empty(0, device=device).device, checked_dtype(dtype)).contiguous()

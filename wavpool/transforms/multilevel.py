@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
 from . import native
-from .arguments import check_floating, integer, ints, leaves, normal_axes, widened
+from .arguments import as_axes, check_floating, check_tensors, integer, ints, leaves, normal_axes, two, widened
 from .extension import BOUNDARY, check_mode, longest_length
 from .filters import Filters, Wavelet, resolve
-from .levels import Detail, Details, analysis_step, check_level, detail_keys, synthesis_step, two
+from .levels import Detail, Details, analysis_step, check_level, detail_keys, synthesis_step
 
 Coefficients = list[Tensor | Detail]
 CoefficientsN = list[Tensor | Details]
@@ -131,7 +131,7 @@ def wavedec2(
     """
     if has_torch_function((x,)):
         return handle_torch_function(wavedec2, (x,), x, wavelet, mode, level, axes)
-    approximation, details = _decompose(x, wavelet, mode, level, two(axes))
+    approximation, details = _decompose(x, wavelet, mode, level, two(axes, x))
     return [approximation, *((horizontal, vertical, diagonal) for horizontal, vertical, diagonal in details)]
 
 
@@ -196,7 +196,7 @@ def wavedecn(
     """
     if has_torch_function((x,)):
         return handle_torch_function(wavedecn, (x,), x, wavelet, mode, level, axes)
-    axes = range(x.ndim) if axes is None else axes
+    axes = range(x.ndim) if axes is None else as_axes(axes)
     approximation, details = _decompose(x, wavelet, mode, level, axes)
     return [approximation, *(dict(zip(detail_keys(len(axes)), bands, strict=True)) for bands in details)]
 
@@ -230,8 +230,8 @@ def waverecn(
     if has_torch_function(tensors):
         arguments = (tensors, coefficients, wavelet, mode, axes)
         return handle_torch_function(waverecn, *arguments, size=size)
-    if axes is None:
-        axes = range(tensors[0].ndim if tensors else 0)
+    check_tensors(tensors, "each band")
+    axes = range(tensors[0].ndim if tensors else 0) if axes is None else as_axes(axes)
     approximation, details = entries(coefficients, len(axes), "[cA, {'ad': .., ...}, ...] as wavedecn returns them")
     return _recompose(approximation, details, wavelet, mode, axes, size)
 
@@ -306,6 +306,7 @@ def entries(coefficients: Sequence[Any], dims: int, form: str) -> tuple[Tensor, 
         ValueError: another structure, or another number of axes; the message tells the `form` wanted.
     """
     details = [_as_dictionary(entry) for entry in coefficients[1:]]
+    check_tensors(leaves(coefficients), "each band")
     first = coefficients[0] if len(coefficients) else None
     if not isinstance(first, Tensor) or any({*bands} != {*detail_keys(dims)} for bands in details):
         raise ValueError(f"coefficients must be {form}")

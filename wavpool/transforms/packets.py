@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
-from .arguments import check_floating, ints, normal_axes, widened
+from .arguments import check_floating, ints, normal_axes, two, widened
 from .extension import BOUNDARY, check_mode, coefficient_length
 from .filters import Filters, Wavelet, resolve
-from .levels import analysis_step, check_level, detail_keys, synthesis_step, two
+from .levels import analysis_step, check_level, detail_keys, synthesis_step
 from .multilevel import _checked_level
 
 LETTERS = {1: "ad", 2: "ahvd"}  # bands of a node, in the order of `levels.analysis_step`

@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
-from .arguments import check_floating, fixed, integer, leaves, normal_axes, widened
+from .arguments import check_floating, fixed, integer, leaves, normal_axes, two, widened
 from .dwt import analysis, halves, synthesis
 from .filters import Filters, Wavelet, resolve
-from .levels import Detail, Details, detail_keys, two
+from .levels import Detail, Details, detail_keys
 
 Level = tuple[Tensor, Tensor]
 Level2 = tuple[Tensor, Detail]
@@ -118,7 +118,7 @@ def swt2(
     """
     if has_torch_function((x,)):
         return handle_torch_function(swt2, (x,), x, wavelet, level, axes, trim_approx, norm)
-    levels = _decompose(x, wavelet, level, two(axes), norm)
+    levels = _decompose(x, wavelet, level, two(axes, x), norm)
     details = [(bands["da"], bands["ad"], bands["dd"]) for bands in levels]
     if trim_approx:
         trimmed: list[Tensor | Detail] = [levels[0]["aa"], *details]

@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from . import hadamard, trigonometric
-from .arguments import check_floating, fixed, normal_axes
+from .arguments import as_axes, check_floating, checked_dtype, fixed, integer, normal_axes
 from .boundary import is_orthonormal
 from .extension import BOUNDARY
 from .filters import RECONSTRUCTION_TOLERANCE, FilterBank, filter_bank, from_key, wavelist
@@ -96,9 +96,7 @@ class Transform(ABC):
         tensor([[ 0.7071,  0.7071],
                 [ 0.7071, -0.7071]])
         """
-        dtype = torch.get_default_dtype() if dtype is None else dtype
-        if not dtype.is_floating_point:
-            raise TypeError(f"dtype must be a floating-point dtype such as torch.float32, got {dtype}")
+        dtype = checked_dtype(dtype)
         self.level(*size)
         total = math.prod(size)
         columns = torch.eye(total, dtype=torch.float64, device="cpu").reshape(total, *size)
@@ -294,7 +292,11 @@ def get_transform(transform: "str | Transform | FilterBank | pywt.Wavelet") -> T
         return transform
     if isinstance(transform, str):
         return _new(transform) if torch.compiler.is_compiling() else _named(transform)
-    return WaveletTransform(filter_bank(transform))
+    if isinstance(transform, FilterBank) or hasattr(transform, "filter_bank"):
+        return WaveletTransform(filter_bank(transform))
+    raise TypeError(
+        f"transform must be a name, a Transform, a FilterBank or a pywt.Wavelet, got {type(transform).__name__}"
+    )
 
 
 def transform_names() -> tuple[str, ...]:
@@ -358,12 +360,12 @@ def _inverse(y: Tensor, name: str, axes: Axes) -> Tensor:
 
 def _checked_axes(x: Tensor, axes: Axes) -> tuple[int, ...]:
     check_floating(x)
-    axes = (axes,) if isinstance(axes, int) else tuple(axes)
+    axes = as_axes(axes)
     if not axes:
         raise ValueError("axes must name at least one axis")
     return normal_axes(x, axes)
 
 
 def _check_size(size: tuple[int, ...]) -> None:
-    if not size or min(size) < 1:
+    if not size or min(integer(n, "each length") for n in size) < 1:
         raise ValueError(f"size must be one or more lengths of at least 1, got {size}")

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from . import fft_forms, trigonometric_matrices
+from .arguments import integer
 from .constants import Builder, constant
 from .linear_maps import along_axes, as_matrix, product
 
@@ -215,7 +216,7 @@ def _name(family: str, type: int, norm: str = "ortho") -> str:
 
 def check_length(name: str, n: int) -> None:
     """Raise ValueError unless the transform of this name exists for length `n`."""
-    if name == "dct1" and n < 2:
+    if name == "dct1" and integer(n, "n") < 2:
         raise ValueError(f"a DCT of type 1 needs a length of at least 2, got {n}; use type 2")
 
 
