@@ -47,7 +47,7 @@ class Head(nn.Module):
             if tuple(map_size) == (1, 1) and multiplier == 1:  # average and maximum of one value are that value
                 self.global_pool = nn.Flatten(1)
         self.num_features = num_features * multiplier
-        self.drop = nn.Dropout(drop_rate)
+        self.drop = nn.Dropout(drop_rate) if drop_rate > 0 else nn.Identity()
         self.fc: nn.Module = nn.Identity()
         if num_classes > 0:
             self.fc = nn.Linear(self.num_features, num_classes, device=device, dtype=dtype)

@@ -35,7 +35,7 @@ def grouped(x: Tensor, wavelet: str, length: int, mode: str, dims: int, level: i
     are views of one tensor, and few, since each costs a microsecond here and as much again in the backward pass.
     """
     shapes = _shapes(tuple(x.shape[-dims:]), length, mode, level)
-    batch = x.shape[:-dims]
+    batch = tuple(x.shape[:-dims])  # a view to a torch.Size takes twice as long
     packed = analysis(x, wavelet, mode, dims, level)
     parts = packed.split_with_sizes([math.prod(shape) for shape in shapes], -1)
     kept = level + 1 - skipped
