@@ -57,23 +57,24 @@ def two(axes: Any, x: Tensor | None = None) -> tuple[int, int]:
 
 def normal_axes(x: Tensor, axes: Sequence[int]) -> tuple[int, ...]:
     """`axes` counted from the front; ValueError where one is missing, named twice or empty."""
-    axes = tuple(integer(axis, "axis") for axis in axes)
+    axes = tuple([integer(axis, "axis") for axis in axes])
+    ndim, shape = x.ndim, x.shape
     for axis in axes:
-        if not -x.ndim <= axis < x.ndim:
-            allowed = f"{-x.ndim} to {x.ndim - 1}" if x.ndim else "none"
-            raise ValueError(f"axis {axis} does not exist in shape {tuple(x.shape)}; allowed: {allowed}")
-    normal = tuple(axis % x.ndim for axis in axes)
+        if not -ndim <= axis < ndim:
+            allowed = f"{-ndim} to {ndim - 1}" if ndim else "none"
+            raise ValueError(f"axis {axis} does not exist in shape {tuple(shape)}; allowed: {allowed}")
+    normal = tuple([axis % ndim for axis in axes])
     if len(set(normal)) != len(normal):
-        raise ValueError(f"axes must differ, got {axes} for shape {tuple(x.shape)}")
+        raise ValueError(f"axes must differ, got {axes} for shape {tuple(shape)}")
     for axis in normal:
-        if x.shape[axis] == 0:
-            raise ValueError(f"every transformed length must be at least 1, got shape {tuple(x.shape)}")
+        if shape[axis] == 0:
+            raise ValueError(f"every transformed length must be at least 1, got shape {tuple(shape)}")
     return normal
 
 
 def ints(sizes: Iterable[Any]) -> tuple[int, ...]:
     """`sizes` as integers: under `torch.jit.trace`, which fixes them, a size is a tensor."""
-    return tuple(int(n) if isinstance(n, Tensor) else n for n in sizes)
+    return tuple([int(n) if isinstance(n, Tensor) else n for n in sizes])
 
 
 def fixed(sizes: Iterable[Any]) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ one letter an axis, `a` for low and `d` for high.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
@@ -132,7 +132,7 @@ def wavedec2(
     if has_torch_function((x,)):
         return handle_torch_function(wavedec2, (x,), x, wavelet, mode, level, axes)
     approximation, details = _decompose(x, wavelet, mode, level, two(axes, x))
-    return [approximation, *((horizontal, vertical, diagonal) for horizontal, vertical, diagonal in details)]
+    return [approximation, *(cast(Detail, bands) for bands in details)]
 
 
 def waverec2(

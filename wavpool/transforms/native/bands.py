@@ -48,12 +48,19 @@ def decompose(
     """The approximation and the details of every level, coarsest first, in the order of `KEYS`."""
     dims = len(axes)
     x, moved = _last(x, axes)
-    apply = _Bands.apply if _records(x) else _bands
-    bands = apply(x, bank.key, bank.length, mode, dims, level)
+    arguments = bank.key, bank.length, mode, dims, level
+    if _records(x):
+        count = len(KEYS[dims])
+        approximation, *bands = _Bands.apply(x, *arguments)
+        details = [tuple(bands[start : start + count]) for start in range(0, len(bands), count)]
+    else:
+        approximation, *groups = grouped(x, *arguments)
+        details = [group.unbind(-dims - 1) for group in groups]
     if moved:
-        bands = tuple(band.movedim(tuple(range(-dims, 0)), tuple(axes)) for band in bands)
-    count = len(KEYS[dims])
-    return bands[0], [bands[start : start + count] for start in range(1, len(bands), count)]
+        end = tuple(range(-dims, 0))
+        approximation = approximation.movedim(end, tuple(axes))
+        details = [tuple(band.movedim(end, tuple(axes)) for band in bands) for bands in details]
+    return approximation, details
 
 
 def _bands(x: Tensor, wavelet: str, length: int, mode: str, dims: int, level: int) -> tuple[Tensor, ...]:
