@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from wavpool.transforms.filters import FilterTensors
-from wavpool.transforms.learnable import LIFTING_STEPS, angles_of, lifting, product_filter
+from ..transforms.filters import FilterTensors
+from ..transforms.learnable import LIFTING_STEPS, angles_of, lifting, product_filter
 
 SCHEMES = ("lattice", "lifting")
 

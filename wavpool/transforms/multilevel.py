@@ -245,7 +245,7 @@ def _decompose(
     check_floating(x)
     axes = normal_axes(x, axes)
     lengths = _lengths(x, axes)
-    level = _checked_level(level, lengths, filters)
+    level = checked_level(level, lengths, filters)
     approximation = widened(x)
     details: list[tuple[Tensor, ...]] = []
     if native.fits(filters, approximation, mode, axes, level, lengths):
@@ -328,7 +328,8 @@ def _lengths(x: Tensor, axes: Sequence[int]) -> tuple[int, ...]:
     return tuple(shape[axis] for axis in axes)
 
 
-def _checked_level(level: int | None, size: tuple[int, ...], filters: Filters) -> int:
+def checked_level(level: int | None, size: tuple[int, ...], filters: Filters) -> int:
+    """`level`, or the deepest for `None`; ValueError, which says what is allowed, for one out of range."""
     if not size:
         raise ValueError("axes must name at least one axis")
     if level is None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from .extension import BOUNDARY, check_mode, coefficient_length
 from .filters import Wavelet, resolve
 from .levels import Details, detail_keys
-from .multilevel import _checked_level, entries
+from .multilevel import checked_level, entries
 
 Shape = tuple[int, ...]
 Slices = list[Any]  # of the approximation a tuple of slices, of every level a dictionary of such tuples
@@ -96,7 +96,7 @@ def _band_shapes(
     if min(size, default=1) < 1:
         raise ValueError(f"every length must be at least 1, got {size}")
     filters = resolve(wavelet)
-    level, length = _checked_level(level, size, filters), filters.length
+    level, length = checked_level(level, size, filters), filters.length
     shapes: list[dict[str, Shape]] = []  # finest first
     for _ in range(level):
         low = tuple(coefficient_length(n, length, mode) for n in size)

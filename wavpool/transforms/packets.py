@@ -19,7 +19,7 @@ from .arguments import check_floating, ints, normal_axes, two, widened
 from .extension import BOUNDARY, check_mode, coefficient_length
 from .filters import Filters, Wavelet, resolve
 from .levels import analysis_step, check_level, detail_keys, synthesis_step
-from .multilevel import _checked_level
+from .multilevel import checked_level
 
 LETTERS = {1: "ad", 2: "ahvd"}  # bands of a node, in the order of `levels.analysis_step`
 FREQUENCIES = {"ll": "a", "hl": "h", "lh": "v", "hh": "d"}  # vertical and horizontal half of a two-dimensional band
@@ -275,7 +275,7 @@ def _checked(
     check_mode(mode)
     check_floating(x)
     axes = normal_axes(x, axes)
-    return filters, axes, _checked_level(level, ints(x.shape[axis] for axis in axes), filters)
+    return filters, axes, checked_level(level, ints(x.shape[axis] for axis in axes), filters)
 
 
 def _check_tree(paths: Sequence[str], dims: int) -> None:

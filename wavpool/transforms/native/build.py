@@ -20,7 +20,7 @@ Sources = tuple[Path, ...]  # the file to compile, then those that it includes
 DWT: Sources = (Path(__file__).with_name("dwt.c"), Path(__file__).with_name("dwt_real.h"))
 
 FORBIDDEN = os.environ.get("WAVPOOL_NATIVE") == "0"
-BASE = ("-O3", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fPIC", "-shared")
+BASE = ("-O3", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fPIC")
 # Tuned and parallel, then less of either: not every compiler knows OpenMP or the processor's name.
 # Of x86's vectors those of 32 bytes leave the shortest rest of a short row; other processors refuse the flag.
 VARIANTS = (
@@ -30,7 +30,7 @@ VARIANTS = (
     ("-mcpu=native",),
     (),
 )
-LINK = ("-Wl,-undefined,dynamic_lookup",) if platform.system() == "Darwin" else ()
+LINK = ("-shared", *(("-Wl,-undefined,dynamic_lookup",) if platform.system() == "Darwin" else ()))
 
 
 class Unavailable(RuntimeError):
@@ -72,14 +72,14 @@ def _compiled(sources: Sources) -> ctypes.CDLL:
     reasons = []
     for flags in VARIANTS:
         try:
-            return ctypes.CDLL(str(_build(sources, compiler, (*BASE, *flags, *LINK))))
+            return ctypes.CDLL(str(_build(sources, compiler, (*BASE, *flags))))
         except (OSError, subprocess.SubprocessError) as error:  # flags the compiler or the loader does not take
             reasons.append(_last_line(error))
     raise Unavailable(f"{compiler} cannot build it: {reasons[-1]}")
 
 
 def _build(sources: Sources, compiler: str, flags: tuple[str, ...]) -> Path:
-    digest = hashlib.sha256(repr((compiler, flags, _processor())).encode())
+    digest = hashlib.sha256(repr((compiler, flags, LINK, _processor())).encode())
     for source in sources:
         digest.update(source.read_bytes())
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wavpool" / "native"
@@ -92,9 +92,8 @@ def _build(sources: Sources, compiler: str, flags: tuple[str, ...]) -> Path:
         # In two steps: linking without -fopenmp leaves OpenMP's symbols to torch's own runtime, so that there is one
         # pool of threads and not two that wait for each other.
         objects = Path(temporary) / "objects.o"
-        compile_flags = [flag for flag in flags if flag not in ("-shared", *LINK)]
-        _run([compiler, *compile_flags, "-c", str(sources[0]), "-o", str(objects)])
-        _run([compiler, "-shared", *LINK, str(objects), "-o", str(built)])
+        _run([compiler, *flags, "-c", str(sources[0]), "-o", str(objects)])
+        _run([compiler, *LINK, str(objects), "-o", str(built)])
         built.replace(target)
     return target
 
