@@ -78,9 +78,9 @@ def idwt(
         TypeError: the coefficients are not floating-point tensors.
         ValueError: as `dwt`; the shapes differ, or do not belong to `length`.
 
-    >>> x = torch.arange(7.0)
+    >>> x = torch.arange(1.0, 8.0)
     >>> idwt(*dwt(x, "db2"), "db2", length=7).round()
-    tensor([0., 1., 2., 3., 4., 5., 6.])
+    tensor([1., 2., 3., 4., 5., 6., 7.])
     """
     if has_torch_function((low, high)):
         return handle_torch_function(idwt, (low, high), low, high, wavelet, mode, axis, length=length)

@@ -5,9 +5,12 @@ whose length less one is the number of levels. Inside, the details of a level ar
 one letter an axis, `a` for low and `d` for high.
 """
 
+import functools
 from collections.abc import Sequence
+from types import NoneType
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
@@ -240,12 +243,7 @@ def _decompose(
     x: Tensor, wavelet: Wavelet, mode: str, level: int | None, axes: Sequence[int]
 ) -> tuple[Tensor, list[tuple[Tensor, ...]]]:
     """The approximation and the details of every level, coarsest first, in the order of `detail_keys`."""
-    filters = resolve(wavelet)
-    check_mode(mode)
-    check_floating(x)
-    axes = normal_axes(x, axes)
-    lengths = _lengths(x, axes)
-    level = checked_level(level, lengths, filters)
+    filters, axes, lengths, level = _checked(x, wavelet, mode, level, axes)
     approximation = widened(x)
     details: list[tuple[Tensor, ...]] = []
     if native.fits(filters, approximation, mode, axes, level, lengths):
@@ -258,6 +256,35 @@ def _decompose(
         approximation = approximation.to(x.dtype)
         details = [tuple(band.to(x.dtype) for band in bands) for bands in details]
     return approximation, details
+
+
+def _checked(
+    x: Any, wavelet: Wavelet, mode: str, level: int | None, axes: Sequence[int]
+) -> tuple[Filters, tuple[int, ...], tuple[int, ...], int]:
+    """The filters, the axes counted from the front, their lengths and the number of levels of a checked call."""
+    symbols = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    kinds = type(wavelet), type(mode), type(axes)
+    if symbols or not isinstance(x, Tensor) or kinds != (str, str, tuple) or type(level) not in (int, NoneType):
+        return _check(x, wavelet, mode, level, axes)
+    return _kept_check(x.shape, x.dtype, wavelet, mode, level, axes)
+
+
+def _check(
+    x: Tensor, wavelet: Wavelet, mode: str, level: int | None, axes: Sequence[int]
+) -> tuple[Filters, tuple[int, ...], tuple[int, ...], int]:
+    filters = resolve(wavelet)
+    check_mode(mode)
+    check_floating(x)
+    axes = normal_axes(x, axes)
+    lengths = _lengths(x, axes)
+    return filters, axes, lengths, checked_level(level, lengths, filters)
+
+
+@functools.lru_cache(maxsize=1024, typed=True)  # the checks of a small image take as long as its transform
+def _kept_check(
+    shape: torch.Size, dtype: torch.dtype, wavelet: str, mode: str, level: int | None, axes: tuple[int, ...]
+) -> tuple[Filters, tuple[int, ...], tuple[int, ...], int]:
+    return _check(torch.empty(shape, dtype=dtype, device="meta"), wavelet, mode, level, axes)
 
 
 def _recompose(

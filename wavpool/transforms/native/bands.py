@@ -1,6 +1,7 @@
 """The kernel's packed coefficients as the bands of `multilevel.py`, and back."""
 
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, TypeGuard
@@ -11,7 +12,7 @@ from torch import Tensor
 from ..extension import BOUNDARY, band_sizes
 from ..filters import FilterBank, Filters
 from . import cuda
-from .ops import analysis, from_bands, usable
+from .ops import analysis, direct, from_bands, usable
 
 KEYS = {1: ("d",), 2: ("da", "ad", "dd")}
 
@@ -53,6 +54,10 @@ def decompose(
         count = len(KEYS[dims])
         approximation, *bands = _Bands.apply(x, *arguments)
         details = [tuple(bands[start : start + count]) for start in range(0, len(bands), count)]
+    elif direct((x,)):
+        packed = analysis(x, bank.key, mode, dims, level)
+        approximation, *groups = [packed.as_strided(*view) for view in _views(x.shape, bank.length, mode, dims, level)]
+        details = [group.unbind(-dims - 1) for group in groups]
     else:
         approximation, *groups = grouped(x, *arguments)
         details = [group.unbind(-dims - 1) for group in groups]
@@ -129,6 +134,24 @@ def _shapes(size: tuple[int, ...], length: int, mode: str, level: int) -> list[t
     if torch.compiler.is_compiling():  # of symbols, perhaps
         return _new_shapes(size, length, mode, level)
     return _kept_shapes(size, length, mode, level)
+
+
+@functools.lru_cache(maxsize=1024)
+def _views(
+    shape: torch.Size, length: int, mode: str, dims: int, level: int
+) -> list[tuple[tuple[int, ...], tuple[int, ...], int]]:
+    """`grouped` as shapes, strides and offsets in the packed coefficients: one step a view where nothing records it."""
+    batch = tuple(shape[:-dims])
+    shapes = _kept_shapes(tuple(shape[-dims:]), length, mode, level)
+    offsets = list(itertools.accumulate((math.prod(band) for band in shapes), initial=0))
+    return [
+        (batch + band, _strides((*batch, offsets[-1]))[:-1] + _strides(band), offset)
+        for band, offset in zip(shapes, offsets, strict=False)
+    ]
+
+
+def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 def _new_shapes(size: tuple[int, ...], length: int, mode: str, level: int) -> list[tuple[int, ...]]:
