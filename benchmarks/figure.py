@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from training.plots import COLORS, save
+from wavpool.pages import COLORS, save_png
 
 from .records import FLOOR, FORWARD, OURS, PEER, Record
 from .targets import by_case
@@ -44,7 +44,7 @@ def draw(records: Sequence[Record], path: Path) -> None:
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5, frameon=False)
     threads = records[0].threads
     figure.suptitle(f"Wavelet transforms, {threads} thread{'s' if threads > 1 else ''}; medians")
-    save(figure, path)
+    save_png(figure, path)
 
 
 def _styles(records: Sequence[Record]) -> dict[str, dict[str, Any]]:

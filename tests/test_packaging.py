@@ -156,7 +156,9 @@ class TestBuild:
         with zipfile.ZipFile(built / WHEEL_NAME) as archive:
             names = set(archive.namelist())
         in_tree = {
-            p.relative_to(ROOT).as_posix() for p in (ROOT / "wavpool").rglob("*") if p.is_file() and p.suffix != ".pyc"
+            p.relative_to(ROOT).as_posix()
+            for p in (ROOT / "wavpool").rglob("*")
+            if p.is_file() and "__pycache__" not in p.parts
         }
         assert {"wavpool/__init__.py", "wavpool/py.typed"} <= in_tree
         assert {name for name in names if not name.startswith(f"wavpool-{VERSION}.dist-info/")} == in_tree

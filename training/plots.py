@@ -6,23 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from training.files import write_with
 from training.metrics import roc_auc, roc_curves
+from wavpool.pages import COLORS, save_png
 
-# Okabe and Ito's palette, which readers with any colour vision can tell apart; yellow last, as it is faint on white.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#F0E442")
 _STYLES = ("-", "--")
-
-
-def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG at 150 dpi."""
-    FigureCanvasAgg(figure)
-    write_with(path, lambda temporary: figure.savefig(temporary, dpi=150, format="png"))
 
 
 def history(rows: Sequence[Mapping[str, float]], path: str | Path, title: str = "") -> None:
@@ -48,7 +39,7 @@ def history(rows: Sequence[Mapping[str, float]], path: str | Path, title: str = 
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
     figure.suptitle(title)
-    save(figure, path)
+    save_png(figure, path)
 
 
 def confusion(counts: Sequence[Sequence[int]], class_names: Sequence[str], path: str | Path) -> None:
@@ -70,7 +61,7 @@ def confusion(counts: Sequence[Sequence[int]], class_names: Sequence[str], path:
         for (row, column), count in np.ndenumerate(table):
             color = "black" if share[row, column] > 0.55 else "white"
             axes.text(column, row, str(count), ha="center", va="center", color=color, fontsize=8)
-    save(figure, path)
+    save_png(figure, path)
 
 
 def roc(logits: Tensor, labels: Tensor, class_names: Sequence[str], path: str | Path) -> None:
@@ -96,4 +87,4 @@ def roc(logits: Tensor, labels: Tensor, class_names: Sequence[str], path: str | 
     axes.spines[["top", "right"]].set_visible(False)
     if len(class_names) <= 20:
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-    save(figure, path)
+    save_png(figure, path)

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from training.comparison.results import Group, Results, curves
 from training.comparison.table import NAMES
-from training.plots import COLORS, save
+from wavpool.pages import COLORS, plain, save_png
 
 HISTORIES = {
     "validation_accuracy": "validation accuracy",
@@ -37,7 +37,7 @@ def write_figures(results: Results, output: Path) -> list[Path]:
     """Write all figures of ``results`` to ``output``; returns their paths."""
     made = {"accuracy.png": accuracies(results), "histories.png": histories(results), "costs.png": costs(results)}
     for name, figure in made.items():
-        save(figure, output / name)
+        save_png(figure, output / name)
     return [output / name for name in made]
 
 
@@ -90,7 +90,7 @@ def _history_panel(axes: Axes, results: Results, data: str, column: str) -> None
         if span > 0:
             axes.set_ylim(min(lows) - 0.06 * span, min(axes.get_ylim()[1], min(lows) + 1.8 * span))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _plain(axes, "y")
+    plain(axes, "y")
 
 
 def costs(results: Results) -> Figure:
@@ -143,7 +143,7 @@ def _ends(axes: Axes, values: Sequence[float], words: Sequence[str]) -> None:
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
     )
-    _plain(axes, "x")
+    plain(axes, "x")
     axes.tick_params(axis="y", length=0)
 
 
@@ -168,11 +168,5 @@ def accuracies(results: Results) -> Figure:
         axes.set_ylim(count - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        _plain(axes, "x")
+        plain(axes, "x")
     return figure
-
-
-def _plain(axes: Axes, grid: str) -> None:
-    axes.grid(axis=grid, alpha=0.25)  # type: ignore[arg-type]
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)

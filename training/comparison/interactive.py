@@ -11,15 +11,10 @@ from plotly.subplots import make_subplots
 from training.comparison.figures import COSTS, FORMS, HISTORIES, live_words, model_colors
 from training.comparison.results import Group, Results, curves
 from training.comparison.table import NAMES
+from wavpool.pages import faint, styled
 
-_FONT = {
-    "family": "Inter, Segoe UI, Helvetica Neue, Liberation Sans, Arial, sans-serif",
-    "size": 13,
-    "color": "#1b1f24",
-}
 _BAR = {"orientation": "h", "showlegend": False, "cliponaxis": False}
 _DEAD = "#c3c9d1"
-_GRID = "#e8ebef"
 
 
 def figures(results: Results) -> dict[str, go.Figure]:
@@ -43,7 +38,7 @@ def histories(results: Results) -> go.Figure:
                 shared = {"x": curve.index, "legendgroup": key, "mode": "lines"}
                 edge = {"line_width": 0, "hoverinfo": "skip", "showlegend": False}
                 figure.add_scatter(y=high, **shared, **edge, **at)
-                figure.add_scatter(y=low, fill="tonexty", fillcolor=_faint(color), **shared, **edge, **at)
+                figure.add_scatter(y=low, fill="tonexty", fillcolor=faint(color), **shared, **edge, **at)
                 figure.add_scatter(
                     y=curve["mean"], name=results.plan.labels[key], line={"color": color, "width": 2},
                     showlegend=column == 1 and data == first[key], customdata=curve["std"],
@@ -128,7 +123,7 @@ def accuracies(results: Results) -> go.Figure:
         figure.update_xaxes(title_text="accuracy", showgrid=True, nticks=6, tickformat=".2~f", row=1, col=column)
     ticks = {"tickvals": list(range(len(names))), "ticktext": list(names.values())}
     figure.update_yaxes(range=[len(names) - 0.5, -0.5], showgrid=False, **ticks)
-    return _styled(figure, 120 + 52 * len(names), False)
+    return styled(figure, 120 + 52 * len(names), False)
 
 
 def _grid(
@@ -147,37 +142,4 @@ def _grid(
         vertical_spacing=spacing,
         subplot_titles=heads,
     )
-    return _styled(figure, whole, not shared)
-
-
-def _styled(figure: go.Figure, height: int, legend: bool) -> go.Figure:
-    for title in figure.layout.annotations:
-        title.update(font={"size": 14, "weight": 700}, xanchor="left", x=_left(figure, title), yshift=4)
-    figure.update_layout(
-        template="plotly_white", font=_FONT, height=height,
-        margin={"l": 10, "r": 16, "t": 70 if legend else 40, "b": 40},
-        legend={"orientation": "h", "y": 1, "yref": "container", "yanchor": "top", "x": 0}, showlegend=legend,
-        hoverlabel={"font": _FONT},
-    )  # fmt: skip
-    figure.update_xaxes(
-        showgrid=False,
-        gridcolor=_GRID,
-        zeroline=False,
-        linecolor="#9aa2ad",
-        showline=True,
-        automargin=True,
-        title_font_size=13,
-    )
-    figure.update_yaxes(gridcolor=_GRID, zeroline=False, automargin=True, title_font_size=13, ticklabelstandoff=4)
-    return figure
-
-
-def _left(figure: go.Figure, title: go.layout.Annotation) -> float:
-    """The left end of the panel below a title that stands over its middle."""
-    domains = [axis.domain for axis in figure.select_xaxes()]
-    return float(min(domains, key=lambda domain: abs((domain[0] + domain[1]) / 2 - title.x))[0])
-
-
-def _faint(color: str) -> str:
-    red, green, blue = (int(color[start : start + 2], 16) for start in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, 0.16)"
+    return styled(figure, whole, not shared)

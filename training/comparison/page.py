@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
 import yaml
-from plotly.offline import get_plotlyjs
 
 from training.comparison.figures import model_colors
 from training.comparison.interactive import figures
 from training.comparison.results import MEASURES, Results
 from training.comparison.table import NAMES, Table, main_table, published_table
 from training.files import write_text
+from wavpool.pages import captioned, definitions, document, embedded, folded, swatch
+from wavpool.pages import table as table_html
 
 _CAPTIONS = {
     "accuracy": "Accuracy of every run: ring, validation; dot, test; stroke, mean over the seeds.",
@@ -37,10 +37,6 @@ _PUBLISHED = (
     "Validation accuracy. Published: the stored results of the original project (arXiv 2306.08734). The means of "
     "the best epochs are compared where they are stored, those of the last epoch otherwise."
 )
-_HEAD = (
-    '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-    '<meta name="viewport" content="width=device-width, initial-scale=1">\n<link rel="icon" href="data:,">\n'
-)
 
 
 def write_page(results: Results, output: Path) -> Path:
@@ -52,13 +48,7 @@ def write_page(results: Results, output: Path) -> Path:
 
 def page(results: Results) -> str:
     """The whole document."""
-    experiment = results.plan.experiment
-    css = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-    body = "\n".join(_body(results))
-    return (
-        f"{_HEAD}<title>{escape(experiment.title)}</title>\n<style>\n{css}</style>\n"
-        f"<script>{get_plotlyjs()}</script>\n</head>\n<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
-    )
+    return document(results.plan.experiment.title, _body(results))
 
 
 def _body(results: Results) -> Iterable[str]:
@@ -71,11 +61,10 @@ def _body(results: Results) -> Iterable[str]:
         yield "<h2>Beside the published values</h2>" + _html(table, results)
         yield f'<p class="note">{escape(f"{_PUBLISHED} {results.plan.differs}".rstrip())}</p>'
     for name, figure in figures(results).items():
-        caption = f"<figcaption>{_CAPTIONS[name]}</figcaption>"
-        yield f"<h2>{_HEADINGS[name]}</h2>\n<figure>{_embedded(name, figure)}{caption}</figure>"
-    yield "<h2>Every run</h2>" + _folded(f"{len(results.runs)} runs", _html(_runs(results), results))
+        yield f"<h2>{_HEADINGS[name]}</h2>\n{captioned(embedded(name, figure), _CAPTIONS[name])}"
+    yield "<h2>Every run</h2>" + folded(f"{len(results.runs)} runs", _html(_runs(results), results))
     yield "<h2>Settings</h2>" + "\n".join(_configs(results))
-    yield f"<h2>Provenance</h2>{_definitions(_provenance(results))}"
+    yield f"<h2>Provenance</h2>{definitions(_provenance(results))}"
 
 
 def _facts(results: Results) -> str:
@@ -85,37 +74,13 @@ def _facts(results: Results) -> str:
     return f"{len(results.runs)} runs · {data} · seeds {seeds} · {seconds / 60:.1f} minutes of computing in all"
 
 
-def _embedded(name: str, figure: go.Figure) -> str:
-    options = {
-        "displaylogo": False,
-        "displayModeBar": "hover",
-        "responsive": True,
-        "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
-    }
-    markup: str = figure.to_html(full_html=False, include_plotlyjs=False, config=options, div_id=f"figure-{name}")
-    return markup
-
-
 def _html(table: Table, results: Results, best: bool = False) -> str:
     """A table; with ``best`` the highest accuracies of each data set are bold. A colour stands by each model's name."""
-    kinds = ["word" if column < table.labels else "" for column in range(len(table.header))]
-    head = "".join(f'<th class="{kind}">{escape(name)}</th>' for name, kind in zip(table.header, kinds, strict=True))
-    marked = _best(table) if best else set()
-    colors = {run.label: model_colors(results)[run.key] for run in results.plan.runs}
-    rows, group = [], None
-    for number, cells in enumerate(table.rows):
-        written = "".join(
-            f'<td class="{kinds[column]}{" best" if (number, column) in marked else ""}">'
-            f"{_swatch(cell, colors)}{escape(cell)}</td>"
-            for column, cell in enumerate(cells)
-        )
-        rows.append(f"<tr{' class=first' if cells[0] != group and table.header[0] == 'data' else ''}>{written}</tr>")
-        group = cells[0]
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
-
-
-def _swatch(cell: str, colors: Mapping[str, str]) -> str:
-    return f'<span class="key" style="background:{colors[cell]}"></span>' if cell in colors else ""
+    colors = {run.label: swatch(model_colors(results)[run.key]) for run in results.plan.runs}
+    rows = [[colors.get(cell, "") + escape(cell) for cell in cells] for cells in table.rows]
+    groups = [cells[0] if table.header[0] == "data" else "" for cells in table.rows]
+    first = {number for number, group in enumerate(groups) if number and group != groups[number - 1]}
+    return table_html(table.header, rows, table.labels, _best(table) if best else (), first)
 
 
 def _best(table: Table) -> set[tuple[int, int]]:
@@ -156,11 +121,7 @@ def _configs(results: Results) -> Iterable[str]:
             seen.add((data, model))
             config = {name: value for name, value in metrics["provenance"]["config"].items() if name != "seed"}
             name = f"{model} on {NAMES.get(data, data)}"
-            yield _folded(name, f"<pre>{escape(yaml.safe_dump(config, sort_keys=False))}</pre>")
-
-
-def _folded(name: str, content: str) -> str:
-    return f"<details><summary>{escape(name)}</summary>{content}</details>"
+            yield folded(name, f"<pre>{escape(yaml.safe_dump(config, sort_keys=False))}</pre>")
 
 
 def _provenance(results: Results) -> dict[str, str]:
@@ -186,12 +147,4 @@ def _counted(values: Iterable[str]) -> str:
         next(iter(counts))
         if len(counts) == 1
         else "; ".join(f"{value} ({count} runs)" for value, count in counts.items())
-    )
-
-
-def _definitions(content: Mapping[str, str]) -> str:
-    return (
-        "<dl>"
-        + "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in content.items())
-        + "</dl>"
     )

@@ -1,0 +1,143 @@
+"""The networks of the codec's experiments, with their weights: functions without arguments, in evaluation mode.
+
+The two deep ResNets and MobileNetV2 are those of the shared data; the others are trained here at the first call, which
+takes a minute to some minutes, and kept (see :mod:`benchmarks.codec.trained`). Accuracies are on the test split.
+
+===================  ===============  =========  =======================================================
+network              data             weights    what it stands for
+===================  ===============  =========  =======================================================
+``resnet20``         CIFAR-10           271,098  what the codec is tuned on: 3x3 convolutions
+``resnet56``         CIFAR-10           857,082  the same, deeper
+``resnet8``          CIFAR-10            78,042  the same, smaller
+``vgg``              CIFAR-10         1,178,218  3x3 convolutions without shortcuts
+``mobilenet_v2``     ImageNet         3,538,984  1x1 and depthwise convolutions
+``mnist_mlp``        MNIST              101,770  the ancestors' network, 784-128-10
+``image_mlp``        Fashion-MNIST      266,610  linear layers on images, 784-300-100-10
+``minilm_sst2``      SST-2           22,713,986  a BERT encoder of six layers with a head
+===================  ===============  =========  =======================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+from torchvision.models import mobilenet_v2 as torchvision_mobilenet_v2
+
+from generators import BatchLoader
+from generators.errors import DataError
+
+from . import data
+from .architectures import CifarResNet, CifarVGG, mlp
+from .minilm import SentenceClassifier
+from .places import locate, sha256
+from .trained import Batches, fit, trained
+
+MOBILENET = "weights/mobilenet_v2-b0353104.pth"
+CIFAR_EPOCHS, MLP_EPOCHS, SST2_EPOCHS = 12, 10, 2
+
+
+def resnet20() -> CifarResNet:
+    """ResNet-20 on CIFAR-10, 91.73 %."""
+    return _cifar_resnet(20)
+
+
+def resnet56() -> CifarResNet:
+    """ResNet-56 on CIFAR-10, 93.39 %."""
+    return _cifar_resnet(56)
+
+
+def _cifar_resnet(depth: int) -> CifarResNet:
+    path = locate(f"weights/resnet{depth}_cifar10.safetensors")
+    model = CifarResNet(depth)
+    # The files leave num_batches_tracked out: nothing in evaluation mode reads it.
+    left_out = model.load_state_dict(load_file(path), strict=False)
+    if left_out.unexpected_keys or any(not key.endswith("num_batches_tracked") for key in left_out.missing_keys):
+        raise DataError(f"{path} does not hold the weights of a ResNet-{depth}; replace it by the file of the data set")
+    return model.eval()
+
+
+def mobilenet_v2() -> nn.Module:
+    """Torchvision's MobileNetV2, trained on ImageNet: (B, 3, 224, 224) -> logits (B, 1000)."""
+    path = locate(MOBILENET)
+    if not sha256(path).startswith(path.stem.rpartition("-")[2]):
+        raise DataError(f"{path} is truncated or altered; replace it by the file that torchvision names")
+    model: nn.Module = torchvision_mobilenet_v2()
+    model.load_state_dict(torch.load(path, weights_only=True))
+    return model.eval()
+
+
+def resnet8() -> CifarResNet:
+    """ResNet-8 on CIFAR-10."""
+    return trained("resnet8_cifar10", partial(CifarResNet, 8), _train_on_cifar10)
+
+
+def vgg() -> CifarVGG:
+    """A narrow VGG of eight convolutions with BatchNorm, on CIFAR-10."""
+    return trained("vgg_cifar10", CifarVGG, _train_on_cifar10)
+
+
+def mnist_mlp() -> nn.Sequential:
+    """The ancestors' MLP, 784-128-10, on MNIST, 98.04 %."""
+    return _mlp("mnist", (784, 128, 10))
+
+
+def image_mlp() -> nn.Sequential:
+    """An MLP 784-300-100-10 on Fashion-MNIST, 89.59 %."""
+    return _mlp("fashion_mnist", (784, 300, 100, 10))
+
+
+def _mlp(name: str, sizes: Sequence[int]) -> nn.Sequential:
+    model: nn.Sequential = trained(f"mlp_{name}", partial(mlp, sizes), partial(_train_mlp, name))
+    return model
+
+
+def minilm_sst2() -> SentenceClassifier:
+    """MiniLM-L6 fine-tuned on SST-2: token numbers (B, T), 0 for padding -> logits (B, 2)."""
+    return trained("minilm_sst2", SentenceClassifier.pretrained, _train_on_sst2)
+
+
+def _train_on_cifar10(model: nn.Module) -> None:
+    batches = data.loader("cifar10", "train", shuffle=True, augment="crop_flip", batch_size=128, drop_last=True)
+    optimizer = torch.optim.SGD(model.parameters(), 0.2, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    fit(model, partial(_epoch, batches), len(batches), optimizer, CIFAR_EPOCHS)
+
+
+def _train_mlp(name: str, model: nn.Module) -> None:
+    batches = data.loader(name, "train", shuffle=True, batch_size=128)
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=0.01)
+    fit(model, partial(_epoch, batches), len(batches), optimizer, MLP_EPOCHS)
+
+
+def _epoch(batches: BatchLoader, epoch: int) -> Batches:
+    batches.set_epoch(epoch)
+    return batches
+
+
+def _train_on_sst2(model: SentenceClassifier) -> None:
+    """The encoder with a small rate and the new head with a large one; the embeddings stay as they are."""
+    model.encoder.embeddings.requires_grad_(False)
+    groups = [
+        {"params": model.encoder.encoder.parameters(), "lr": 5e-5},
+        {"params": model.classifier.parameters(), "lr": 1e-3},
+    ]
+    batches = data.sst2("train", batch_size=32, seed=0)
+    fit(
+        model,
+        lambda epoch: data.sst2("train", batch_size=32, seed=epoch),
+        len(batches),
+        torch.optim.AdamW(groups),
+        SST2_EPOCHS,
+    )
+
+
+TRAINED: dict[str, Callable[[], Batches]] = {
+    "mnist_mlp": data.mnist_test,
+    "image_mlp": data.fashion_mnist_test,
+    "resnet8": data.cifar10_test,
+    "vgg": data.cifar10_test,
+    "minilm_sst2": data.sst2_test,
+}

@@ -1,0 +1,72 @@
+"""What `wavpool compress` and `wavpool decompress` do."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..codec.bench import state_bytes
+from ..codec.model import compress, load
+from ..codec.specs import DataSpec, ModelSpec
+from ..errors import UserError
+from ..files import write_with
+from .progress import compressing, say
+
+
+def compress_model(
+    model: ModelSpec,
+    output: Path,
+    target: Mapping[str, float | None],
+    *,
+    calibration: DataSpec | None,
+    validation: DataSpec | None,
+    **settings: Any,
+) -> None:
+    """Compress a model into `output`, and say how small it became."""
+    given: dict[str, Any] = {name: value for name, value in target.items() if value is not None}
+    if len(given) != 1:
+        raise UserError("give one of --max-drop, --max-bytes and --step")
+    if "max_drop" in given and calibration is None and validation is None:
+        raise UserError("--max-drop needs --calibration DATA, and best --validation DATA")
+    if validation is not None and "max_drop" not in given:
+        raise UserError("--validation goes with --max-drop")
+    check_file(output)
+    source = model.load()
+    network = source.network if calibration is not None else source.module or source.state
+    loader = None if calibration is None else calibration.load(source)
+    if validation is not None:
+        given["evaluate"] = validation.load(source)
+    with compressing() as progress:
+        compressed = compress(network, calibration=loader, progress=progress, **given, **settings)
+        written = compressed.save(output)
+    before = state_bytes(source.state)
+    say(f"{output}: {written:,} bytes, {before / written:.1f} times smaller than {before:,}")
+
+
+def decompress_file(file: Path, output: Path) -> None:
+    """Write the state dict of a .wvp file."""
+    if output.suffix not in (".safetensors", ".pth", ".pt"):
+        raise UserError(f"{output} must end in .safetensors or .pth")
+    check_file(output)
+    state = load(file).state_dict()
+    if output.suffix == ".safetensors":
+        from safetensors.torch import save_file
+
+        whole = {name: tensor.contiguous().clone() for name, tensor in state.items()}  # tied weights share memory
+        write_with(output, lambda path: save_file(whole, path, metadata={"format": "pt"}))
+    else:
+        write_with(output, lambda path: torch.save(dict(state), path))
+    say(f"{output}: {len(state)} tensors, {state_bytes(state):,} bytes of weights")
+
+
+def check_file(output: Path) -> None:
+    """Refuse a file that could not be written, before the work is done.
+
+    Raises:
+        UserError: its folder is absent, or it is a folder.
+    """
+    if output.is_dir():
+        raise UserError(f"{output} is a folder: give the name of a file")
+    if not output.absolute().parent.is_dir():
+        raise UserError(f"there is no folder {output.parent}: make it, or give another")

@@ -1,0 +1,108 @@
+"""What `wavpool sweep` does."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ..codec import methods
+from ..codec.bench import Subject
+from ..codec.points import Curve, Row, curve_of, read_cliffs
+from ..codec.specs import DataSpec, ModelSpec
+from ..codec.sweep import SweepEvent, sweep
+from ..errors import UserError
+from .progress import bar, say
+
+
+class Choice(NamedTuple):
+    """Lists as they were typed."""
+
+    methods: str | None
+    bases: str
+    seeds: str
+    strengths: str
+
+    def curves(self, calibrated: bool) -> list[Curve]:
+        """Every method with every basis and seed."""
+        known = [name for name in methods.names() if calibrated or name != "calibrated"]
+        names = words(self.methods) if self.methods else known
+        if unknown := [name for name in names if name not in methods.names()]:
+            raise UserError(f"there is no method {unknown[0]!r}: choose of {', '.join(methods.names())}")
+        seeds = [int(seed) for seed in numbers("--seed", self.seeds)]
+        return [Curve(method, basis, seed) for method in names for basis in words(self.bases) for seed in seeds]
+
+
+def run_sweep(
+    folder: Path,
+    model: ModelSpec,
+    data: DataSpec,
+    calibration: DataSpec | None,
+    choice: Choice,
+    profile: str,
+    *,
+    cliff: bool,
+    workers: int,
+) -> None:
+    """Sweep with a progress bar, and print the critical sizes."""
+    curves, strengths = choice.curves(calibration is not None), numbers("--strengths", choice.strengths)
+    subject = Subject(model, data, calibration, profile)
+    with bar(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+    ) as progress:
+        task = progress.add_task("the original", total=None)
+
+        def show(event: SweepEvent) -> None:
+            progress.update(task, description=event.label, completed=event.done, total=event.total)
+
+        rows = sweep(folder, subject, curves, strengths, cliff=cliff, workers=workers, progress=show)
+    if cliff:
+        Console().print(_table([row for row in read_cliffs(folder) if curve_of(row) in curves]))
+    say(f"{folder / 'sweep.csv'}: {len(rows)} points; draw them with: wavpool report {folder}")
+
+
+def words(text: str) -> list[str]:
+    """Words between commas.
+
+    >>> words("dct, haar")
+    ['dct', 'haar']
+    """
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def numbers(option: str, text: str) -> list[float]:
+    """Numbers between commas.
+
+    Raises:
+        UserError: something else is there, or nothing.
+    """
+    try:
+        found = [float(word) for word in words(text)]
+    except ValueError:
+        found = []
+    if not found:
+        raise UserError(f"{option} takes numbers between commas, not {text!r}")
+    return found
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for name, justify in (
+        ("method", "left"),
+        ("within", "left"),
+        ("bytes", "right"),
+        ("95 %", "left"),
+        ("times", "right"),
+    ):
+        table.add_column(name, justify="right" if justify == "right" else "left")
+    for row in rows:
+        within = row["critical"] if row["critical"] == "knee" else f"{row['critical']} points"
+        interval = f"{row['bytes_low']:,.0f} to {row['bytes_high']:,.0f}"
+        table.add_row(curve_of(row).label, within, f"{row['bytes']:,}", interval, f"{row['ratio']:.1f}")
+    return table

@@ -1,0 +1,334 @@
+"""The orthonormal bases that coefficients are written in, and their inverses in exact arithmetic.
+
+A basis is a transform of `wavpool.transforms` and what it acts over:
+
+| over | the transform acts on | block length n |
+| --- | --- | --- |
+| `taps` | the kernel axes of every (row, column) together | taps |
+| `row` | each row, its columns and taps flattened | cols * taps |
+| `matrix` | rows as in `row`, then along the rows | cols * taps |
+| `map:CxHxW` | the H x W axes of every map; the columns are C such maps | H * W |
+
+All four are `left @ W @ blockdiag(right, ..., right).T` with `right` of shape (n, n), and `left` of (rows, rows) for
+`matrix` alone.
+
+The inverse decides the weights, so it gives the same bits on every machine: coefficients and matrices are rounded to
+integers so small that every partial sum of their float64 product is an integer below 2**53, and therefore exact in
+whatever order a BLAS adds.
+"""
+
+import functools
+import math
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wavpool.transforms import Transform, WaveletTransform, get_transform, transform_names
+
+from .layout import Kind, Layout
+
+Array = NDArray[np.float64]
+
+SIDES = ("taps", "row", "matrix", "map")  # what a transform acts over; a file stores the position
+# Transforms whose position in this tuple a file stores instead of the name: only ever append.
+COMMON: tuple[str, ...] = (
+    "identity",
+    "dct1",
+    "dct2",
+    "dct3",
+    "dct4",
+    "dst1",
+    "dst2",
+    "dst3",
+    "dst4",
+    "dht",
+    "rdft",
+    "wht",
+)
+COMMON += ("haar", "db1", "db2", "db3", "db4", "db6", "db8", "sym2", "sym4", "sym8", "coif1", "coif2", "coif3")
+VALUE_BITS = 25  # of a coefficient at least, before it is multiplied with a matrix
+LEAST_MATRIX = 2**20  # elements that a matrix may have however small its tensor is
+MATRIX_BITS = 24  # fractional bits of a matrix entry, and up to 3 more
+
+
+class Matrix(NamedTuple):
+    """An orthonormal matrix in integers: `(high * 2**split + low) / 2**bits`, right to half a unit."""
+
+    high: Array
+    low: Array | None  # absent, and `split` 0, where one product is precise enough
+    split: int
+    bits: int
+    value_bits: int  # integers up to 2**value_bits in size may be multiplied with `high` and `low`
+
+    def exact(self, x: Array) -> Array:
+        """`x @ matrix` for x of shape (m, ..., n), each of the m rows rounded to `value_bits` bits first.
+
+        The bits of the result do not depend on the machine.
+        """
+        largest = np.abs(x).max(axis=tuple(range(1, x.ndim)), keepdims=True, initial=0.0)
+        shift = self.value_bits - np.frexp(largest)[1]
+        integers = np.rint(x * np.ldexp(1.0, shift)).reshape(-1, x.shape[-1])
+        product = integers @ self.high
+        if self.low is not None:
+            product = product * 2.0**self.split + integers @ self.low
+        scaled: Array = product.reshape(x.shape) * np.ldexp(1.0, -shift - self.bits)
+        return scaled
+
+
+@dataclass(frozen=True)
+class Basis:
+    """An orthonormal transform of one layout; `Basis()` is the identity.
+
+    Make one with `basis_for`, which resolves the number of levels and checks that the transform fits.
+
+    Args:
+        transform: a name of `wavpool.transforms.get_transform`; a wavelet with its number of levels: `haar:1`.
+        over: `none` with the identity, else `taps`, `row`, `matrix` or `map:CxHxW`.
+        extra_bits: 0 to 3 bits beyond 24 that the exact inverse rounds matrices to; a file stores it.
+
+    >>> layout = Layout(Kind.KERNEL, (8, 4, 3, 3))
+    >>> basis = basis_for("haar", layout)
+    >>> str(basis), basis.level(layout), str(basis_for("db2", layout)), basis_for("db2@row", layout).level(layout)
+    ('haar:1@taps', 1, 'none', 3)
+    """
+
+    transform: str = "identity"
+    over: str = "none"
+    extra_bits: int = 0
+
+    @property
+    def is_identity(self) -> bool:
+        return self.over == "none"
+
+    @property
+    def side(self) -> str:
+        """`over` without the sizes of a map."""
+        return self.over.partition(":")[0]
+
+    @property
+    def mixes_rows(self) -> bool:
+        return self.over == "matrix"
+
+    def __str__(self) -> str:
+        return "none" if self.is_identity else f"{self.transform}@{self.over}"
+
+    def axes(self, layout: Layout) -> tuple[int, ...]:
+        """Lengths of the axes that a block of `right` is made of; (1,) for the identity.
+
+        Raises:
+            ValueError: a map that does not have as many elements as the layout has columns.
+        """
+        if self.is_identity:
+            return (1,)
+        if self.side == "taps":
+            return layout.kernel
+        if self.side in ("row", "matrix"):
+            return (layout.cols * layout.taps,)
+        channels, height, width = _map_size(self.over)
+        if channels * height * width != layout.cols * layout.taps:
+            raise ValueError(f"{self.over} does not fit {layout.cols * layout.taps} columns")
+        return (height, width)
+
+    def level(self, layout: Layout) -> int | None:
+        """Levels of a wavelet that are computed for this layout, at least 1; `None` for a transform without levels.
+
+        Raises:
+            ValueError: the transform does not take these lengths.
+        """
+        transform = get_transform(self.transform)
+        sizes = [self.axes(layout), *([(layout.rows,)] if self.mixes_rows else [])]
+        levels = [transform.level(*size) for size in sizes]
+        return min(levels) if isinstance(transform, WaveletTransform) else None
+
+    def matrices(self, layout: Layout) -> tuple[Tensor | None, Tensor]:
+        """`left` (rows, rows) or `None`, and `right` (n, n), float64 and orthonormal; see the module."""
+        transform = get_transform(self.transform)
+        left = transform.matrix(layout.rows, dtype=torch.float64) if self.mixes_rows else None
+        return left, transform.matrix(*self.axes(layout), dtype=torch.float64)
+
+    def forward(self, weight: Tensor, layout: Layout) -> Tensor:
+        """Coefficients of a weight.
+
+        Args:
+            weight: (rows, cols, taps), float32 or float64, any device.
+            layout: of the weight.
+
+        Returns:
+            Coefficients in the shape, dtype and device of `weight`.
+        """
+        return self._apply(weight, layout, inverse=False)
+
+    def inverse(self, coefficients: Tensor, layout: Layout) -> Tensor:
+        """Inverse of `forward`, in floating point; see `exact_inverse`."""
+        return self._apply(coefficients, layout, inverse=True)
+
+    def _apply(self, x: Tensor, layout: Layout, inverse: bool) -> Tensor:
+        if self.is_identity:
+            return x
+        left, right = (None if m is None else m.to(x) for m in self.matrices(layout))
+        assert right is not None
+        y = x.reshape(layout.rows, -1, len(right)) @ (right if inverse else right.mT)
+        if left is not None:
+            y = ((left.mT if inverse else left) @ y.reshape(layout.rows, -1)).contiguous()
+        return y.reshape(x.shape)
+
+    def exact_inverse(self, x: Array, layout: Layout) -> Array:
+        """Inverse of `forward` for float64 (m, cols, taps), the same bits on every machine.
+
+        Args:
+            x: some rows; all of them where the basis mixes rows.
+            layout: of the whole weight.
+        """
+        if self.is_identity:
+            return x
+        left, right = _integer_matrices(self, layout)
+        shape = x.shape
+        if left is not None:
+            x = np.ascontiguousarray(left.exact(np.ascontiguousarray(x.reshape(len(x), -1).T)).T)
+        return right.exact(x.reshape(len(x), -1, len(right.high))).reshape(shape)
+
+
+def basis_for(text: str, layout: Layout) -> Basis:
+    """The basis that a user's text asks for on a layout.
+
+    Args:
+        text: a transform (`none`, `dct`, `haar`, `db2`, ...), for a wavelet a colon and its number of levels, and
+            perhaps `@` and what it acts over: `dct`, `db2:2@row`, `haar@map:1x28x28`. Without, it acts over the taps of
+            a kernel and the row of a layer that has none.
+        layout: of the weight.
+
+    Returns:
+        The identity where the layout has no axis for the transform, or none long enough for one level of the wavelet.
+
+    Raises:
+        ValueError: an unknown or not orthonormal transform, a number of levels that the layout does not take, a map
+            that does not fit, or a matrix too large for the tensor.
+    """
+    name, at, over = text.strip().lower().partition("@")
+    over = over if at else ("taps" if layout.taps > 1 else "row")
+    if over.partition(":")[0] not in SIDES:
+        raise ValueError(f"a basis acts over taps, row, matrix or map:CxHxW, got {over[:40]!r}")
+    transform = orthonormal(name)
+    basis = Basis(transform.name, over)
+    axes = basis.axes(layout)
+    if transform.name == "identity" or (math.prod(axes) == 1 and not basis.mixes_rows and not name.partition(":")[1]):
+        return Basis()
+    check_size(basis, layout)
+    if isinstance(transform, WaveletTransform):
+        level = basis.level(layout)
+        if not level:
+            if transform.levels is not None:
+                raise ValueError(f"{name} asks for no level; take none, or at least one level")
+            return Basis()
+        basis = Basis(f"{transform.name.partition(':')[0]}:{level}", over)
+    basis.level(layout)  # checks the lengths
+    return _with_extra_bits(basis, layout)
+
+
+def candidates(layout: Layout, maps: tuple[int, int, int] | None = None) -> tuple[Basis, ...]:
+    """Bases worth measuring on a layout, the identity first: those that the kernel's or an image's axes give meaning.
+
+    Args:
+        layout: of the weight.
+        maps: (C, H, W) where the columns are the pixels of images, as in the first layer of a multilayer perceptron.
+
+    >>> [str(basis) for basis in candidates(Layout(Kind.KERNEL, (8, 4, 3, 3)))]
+    ['none', 'dct2@taps', 'dst1@taps', 'rdft@taps', 'haar:1@taps']
+    """
+    texts = ["none"]
+    if layout.taps > 1:
+        texts += [f"{name}@taps" for name in ("dct", "dst1", "dft", "haar", "db2")]
+    if maps is not None and layout.taps == 1:
+        over = "map:" + "x".join(str(n) for n in maps)
+        texts += [f"{name}@{over}" for name in ("dct", "haar", "db2", "sym4")]
+    return tuple(dict.fromkeys(basis_for(text, layout) for text in texts))
+
+
+def orthonormal(name: str) -> Transform:
+    """The transform of a name, which must be one of `transform_names()` and orthonormal.
+
+    Raises:
+        ValueError: it is not.
+    """
+    transform = get_transform(name)
+    if transform.name.partition(":")[0] not in transform_names():
+        raise ValueError("a codec's basis must be a transform of a name, not filters spelt out")
+    if not transform.is_orthonormal:
+        raise ValueError(f"{name} is not orthonormal, which a basis must be: take dct, dst1, dft, haar, db2 or sym4")
+    return transform
+
+
+def matrix_length(basis: Basis, layout: Layout) -> int:
+    """Rows of the largest matrix of a basis."""
+    return max(math.prod(basis.axes(layout)), layout.rows if basis.mixes_rows else 1)
+
+
+def check_size(basis: Basis, layout: Layout) -> None:
+    """Refuse a basis whose matrices are out of proportion to the tensor: more than 2**20 + 4 * numel elements.
+
+    Raises:
+        ValueError: they are.
+    """
+    length = matrix_length(basis, layout)
+    if length**2 > LEAST_MATRIX + 4 * math.prod(layout.size):
+        raise ValueError(f"{basis} needs a matrix of {length} x {length} for a tensor of {layout.size}; take none")
+
+
+def _integer_matrices(basis: Basis, layout: Layout) -> tuple[Matrix | None, Matrix]:
+    """`Basis.matrices`, rounded; those of up to 256 x 256 are kept."""
+    if basis.side == "taps":  # the same for all layers of a kernel
+        layout = Layout(Kind.KERNEL, (1, 1, *layout.kernel))
+    return (_kept if matrix_length(basis, layout) <= 256 else _computed)(basis, layout)
+
+
+def _computed(basis: Basis, layout: Layout) -> tuple[Matrix | None, Matrix]:
+    left, right = basis.matrices(layout)
+    return None if left is None else _rounded(left, basis.extra_bits), _rounded(right, basis.extra_bits)
+
+
+_kept = functools.lru_cache(maxsize=16)(_computed)
+
+
+def _with_extra_bits(basis: Basis, layout: Layout) -> Basis:
+    """The number of extra bits with which no entry is near the middle between two integers.
+
+    Rounding errors of another machine's float64 matrices then do not change an integer.
+    """
+    matrices = [m.numpy() for m in basis.matrices(layout) if m is not None]
+    margins = []
+    for extra in range(4):
+        scaled = [m * 2.0 ** (MATRIX_BITS + extra) for m in matrices]
+        margins.append(min(float(np.abs(m - np.floor(m) - 0.5).min()) for m in scaled))
+    return replace(basis, extra_bits=int(np.argmax(margins)))
+
+
+def _rounded(matrix: Tensor, extra_bits: int) -> Matrix:
+    """`matrix` in integers, in two parts where one would leave fewer than `VALUE_BITS` bits to what it multiplies."""
+    bits = MATRIX_BITS + extra_bits
+    high = np.rint(matrix.numpy() * 2.0**bits)
+    if _value_bits(high) >= VALUE_BITS:
+        return Matrix(high, None, 0, bits, _value_bits(high))
+    split = bits // 2
+    low = high - np.rint(high * 2.0**-split) * 2.0**split
+    high = (high - low) * 2.0**-split
+    return Matrix(high, low, split, bits, min(_value_bits(high), _value_bits(low)))
+
+
+def _value_bits(integers: Array) -> int:
+    """The size of the values whose products with a column of integers add up to less than 2**53."""
+    return 53 - int(np.abs(integers).sum(axis=0).max()).bit_length()
+
+
+def _map_size(over: str) -> tuple[int, int, int]:
+    """(C, H, W) of `map:CxHxW`."""
+    fields = over.partition(":")[2].split("x")
+    if len(fields) != 3 or not all(field.isascii() and field.isdecimal() and len(field) < 10 for field in fields):
+        raise ValueError(f"a map is written map:CxHxW, as in map:3x32x32, got {over[:40]!r}")
+    channels, height, width = (int(field) for field in fields)
+    if min(channels, height, width) < 1:
+        raise ValueError(f"the sizes of a map are at least 1, got {over[:40]!r}")
+    return channels, height, width

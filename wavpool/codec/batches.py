@@ -1,0 +1,163 @@
+"""Batches of inputs and labels, from whatever a data set is given as, and what a model makes of them."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
+
+Inputs = Tensor | Mapping[str, Tensor]
+"""What a model is called with: a tensor, or the keyword arguments of a transformer."""
+
+Batch = tuple[Inputs, Tensor | None]
+
+KEPT_BYTES = 2**30  # of inputs that stay in memory between two passes
+_LABELS = ("labels", "label")
+
+
+class Batches:
+    """Batches of `(inputs, labels)` as often as they are asked for; labels are None where the data have none.
+
+    The inputs of the first pass stay in memory if they are not too many, so that a search that runs the same data
+    through many models decodes them once.
+
+    Args:
+        source: iterable of `(inputs, labels)`, of inputs, or of mappings whose key `labels` is taken out.
+        limit: samples to give, all with None.
+
+    >>> [(tuple(x.shape), y) for x, y in Batches([torch.zeros(3, 2), torch.zeros(3, 2)], limit=4)]
+    [((3, 2), None), ((1, 2), None)]
+    """
+
+    def __init__(self, source: Iterable[Any], limit: int | None = None) -> None:
+        if limit is not None and limit < 1:
+            raise ValueError(f"the limit of samples must be at least 1, got {limit}")
+        self._limit = limit
+        self._kept: list[Batch] | None = None
+        self._source = source
+        if iter(source) is source:  # a generator: there is no second pass over it
+            self._kept = list(self._read())
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept: list[Batch] = []
+        size = 0
+        for batch in self._read():
+            size += _nbytes(batch[0])
+            if size <= KEPT_BYTES:
+                kept.append(batch)
+            yield batch
+        if size <= KEPT_BYTES:
+            self._kept = kept
+
+    def _read(self) -> Iterator[Batch]:
+        left = self._limit
+        for item in self._source:
+            inputs, labels = split_batch(item)
+            if left is not None:
+                inputs, labels = _first(inputs, labels, left)
+                left -= batch_size(inputs)
+            yield inputs, labels
+            if left == 0:
+                return
+
+
+def as_batches(data: Any, batch_size: int = 64, limit: int | None = None, workers: int = 0, seed: int = 0) -> Batches:
+    """Batches of a DataLoader, a Dataset, a tensor, a pair of tensors, or an iterable of batches.
+
+    Args:
+        data: what to read. Only a Dataset and tensors are put into batches here.
+        batch_size: samples a batch.
+        limit: samples to give. Of a Dataset and of tensors they are drawn by chance, since many are sorted by class;
+            of anything else they are the first.
+        workers: processes that read a Dataset.
+        seed: of the draw.
+
+    Raises:
+        TypeError: `data` is none of these.
+    """
+    if isinstance(data, Tensor):
+        data = TensorDataset(data)
+    elif isinstance(data, tuple) and len(data) == 2 and all(isinstance(each, Tensor) for each in data):
+        data = TensorDataset(*data)
+    if isinstance(data, Dataset):
+        if not isinstance(data, IterableDataset):
+            count = len(data)  # type: ignore[arg-type]
+            if limit is not None and limit < count:
+                drawn = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:limit]
+                data = Subset(data, drawn.sort().values.tolist())
+        data = DataLoader(data, batch_size=batch_size, num_workers=workers)
+    if not isinstance(data, Iterable):
+        raise TypeError(f"data must be a DataLoader, a Dataset or an iterable of batches, got a {type(data).__name__}")
+    return Batches(data, limit)
+
+
+def split_batch(batch: Any) -> Batch:
+    """Inputs and labels of what a loader gives.
+
+    Raises:
+        ValueError: neither a tensor, a mapping, nor a pair of inputs and labels.
+    """
+    inputs, labels = batch, None
+    if isinstance(batch, Mapping):
+        name = next((name for name in _LABELS if name in batch), None)
+        labels = None if name is None else batch[name]
+        inputs = {key: value for key, value in batch.items() if key != name}
+    elif isinstance(batch, list | tuple) and len(batch) in (1, 2):
+        inputs, labels = batch if len(batch) == 2 else (batch[0], None)
+    if not isinstance(inputs, Tensor | Mapping):
+        raise ValueError(
+            "a batch must be a tensor, a mapping of tensors, or a pair of these and labels, "
+            f"got {'a pair with ' if inputs is not batch else ''}a {type(inputs).__name__}"
+        )
+    return inputs, None if labels is None else torch.as_tensor(labels)
+
+
+def split_samples(batches: Iterable[Batch], share: float) -> tuple[list[Batch], list[Batch]]:
+    """Each batch cut in two, of which the first has a share of the samples, rounded up.
+
+    >>> [len(part[0][0]) for part in split_samples([(torch.zeros(10, 2), None)], 0.8)]
+    [8, 2]
+    """
+    first: list[Batch] = []
+    second: list[Batch] = []
+    for inputs, labels in batches:
+        count = math.ceil(share * batch_size(inputs))
+        for parts, where in ((first, slice(count)), (second, slice(count, None))):
+            some = inputs[where] if isinstance(inputs, Tensor) else {name: x[where] for name, x in inputs.items()}
+            if batch_size(some):
+                parts.append((some, None if labels is None else labels[where]))
+    return first, second
+
+
+def batch_size(inputs: Inputs) -> int:
+    """Samples in a batch."""
+    return len(inputs if isinstance(inputs, Tensor) else next(iter(inputs.values())))
+
+
+def forward(model: nn.Module, inputs: Inputs) -> Tensor:
+    """What the model gives for a batch: its tensor, the `logits` of a result that has them, or the first of a tuple.
+
+    The inputs are moved to the device of the model's first parameter or buffer.
+    """
+    at = next((tensor.device for tensors in (model.parameters(), model.buffers()) for tensor in tensors), None)
+    if isinstance(inputs, Tensor):
+        result = model(inputs.to(at))
+    else:
+        result = model(**{name: value.to(at) for name, value in inputs.items()})
+    result = getattr(result, "logits", result)
+    output: Tensor = result[0] if isinstance(result, tuple) else result
+    return output
+
+
+def _first(inputs: Inputs, labels: Tensor | None, count: int) -> Batch:
+    first = inputs[:count] if isinstance(inputs, Tensor) else {name: value[:count] for name, value in inputs.items()}
+    return first, None if labels is None else labels[:count]
+
+
+def _nbytes(inputs: Inputs) -> int:
+    return sum(each.nbytes for each in ([inputs] if isinstance(inputs, Tensor) else inputs.values()))

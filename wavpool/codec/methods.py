@@ -1,0 +1,217 @@
+"""The ways to make integers of a model, all behind one interface so that they can be compared at equal bytes.
+
+A method prepares a model once and then compresses it at any strength. What a strength means is the method's own: it
+says only that more of it makes a smaller file. `calibrated` is the one to use; the others are what it is measured
+against, among them what the literature and this package's ancestors did.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+from . import prune, trellis
+from .batches import Inputs
+from .calibrate.passes import Calibrated, corrected_biases
+from .data_free import Weight, Weights
+from .kmeans import codebook
+from .parts import Part, Parts
+from .quantize import Array, fixed_bits, steps, uniform
+from .scales import ROW_FRACTION, nearest_index
+
+DEAD_ZONE = 0.4  # rounding offset of `uniform`: best where bytes count
+TRELLIS_RATE = 0.1  # squared steps a bit, as in calibration
+REST = 0.5  # error of what calibration does not reach, embeddings above all, relative to that of what it does
+KEPT_BITS = 8  # of the values that pruning keeps
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a method is prepared with.
+
+    Args:
+        basis: a text of `bases.basis_for`, or `auto`.
+        seed: of everything random.
+        inputs: batches of calibration inputs; none for a method without data.
+        report: called with the name of each tensor as it is done.
+    """
+
+    basis: str = "auto"
+    seed: int = 0
+    inputs: Sequence[Inputs] = ()
+    report: Callable[[str], None] = lambda name: None
+
+
+class Prepared(Protocol):
+    """A model ready to be compressed at any strength."""
+
+    @property
+    def state(self) -> Mapping[str, Tensor]:
+        """Of the model that parts replace tensors of: the original's keys, with BatchNorm folded."""
+
+    def at(self, strength: float) -> Parts:
+        """What replaces tensors of `state`."""
+
+
+class _Calibrated:
+    def __init__(self, model: nn.Module, settings: Settings) -> None:
+        self._passes = Calibrated(model, settings.inputs, settings.basis, settings.seed)
+        self._report = settings.report
+        self.state: Mapping[str, Tensor] = self._passes.model.state_dict()
+        self._rest = Weights(self._passes.model, "none")
+
+    def at(self, strength: float) -> Parts:
+        parts = self._passes.at(strength, self._report).parts
+        errors = [weight.relative_error(parts[weight.name]) for weight in self._rest.weights if weight.name in parts]
+        share = REST * float(np.median(errors)) if errors else 2.0**-KEPT_BITS
+        for weight in self._rest.weights:
+            if weight.name not in parts:
+                row = nearest_index([math.sqrt(12) * share * weight.scale], ROW_FRACTION)
+                parts[weight.name] = weight.coded(uniform(weight.coefficients, steps(row)), row)
+        return self._rest.vectors() | parts
+
+
+class _DataFree:
+    """Each weight on its own; with calibration inputs, biases make up for the mean errors afterwards."""
+
+    def __init__(self, model: nn.Module | Mapping[str, Tensor], settings: Settings, rule: "Rule") -> None:
+        self._weights = Weights(model, settings.basis, settings.inputs[0] if settings.inputs else None)
+        self._settings, self._rule = settings, rule
+        self.state: Mapping[str, Tensor] = self._weights.state
+
+    def at(self, strength: float) -> Parts:
+        parts = self._weights.vectors()
+        rule = self._rule(self._weights, strength, self._settings.seed)
+        for weight in self._weights.weights:
+            self._settings.report(weight.name)
+            parts[weight.name] = rule(weight)
+        model = self._weights.model
+        if self._settings.inputs and model is not None:
+            parts |= corrected_biases(model, self._settings.inputs, parts)
+        return parts
+
+
+Rule = Callable[[Weights, float, int], Callable[[Weight], Part]]
+"""From all weights, a strength and a seed to what makes integers of one weight."""
+
+
+def _uniform(weights: Weights, strength: float, seed: int) -> Callable[[Weight], Part]:
+    """Rounding with a dead zone; the strength is the step relative to the root mean square of all weights."""
+    row = nearest_index([strength * weights.scale], ROW_FRACTION)
+    return lambda weight: weight.coded(uniform(weight.best(steps(row)), steps(row), DEAD_ZONE), row)
+
+
+def _trellis(weights: Weights, strength: float, seed: int) -> Callable[[Weight], Part]:
+    """Dependent quantisation; the strength is twice its step, to be compared with that of `uniform`."""
+    row = nearest_index([strength * weights.scale / 2], ROW_FRACTION)
+
+    def rule(weight: Weight) -> Part:
+        step = steps(row)
+        return weight.coded(trellis.quantize(weight.best(2 * step), step, mu=TRELLIS_RATE), row, trellis=True)
+
+    return rule
+
+
+def _fixed(weights: Weights, strength: float, seed: int) -> Callable[[Weight], Part]:
+    """Integers of 8 - strength bits, from 8 down to 2, and a step a row."""
+    bits = int(np.clip(round(8 - strength), 2, 8))
+    return lambda weight: weight.coded(*fixed_bits(weight.coefficients, bits, "channel"))
+
+
+def _kmeans(weights: Weights, strength: float, seed: int) -> Callable[[Weight], Part]:
+    """A codebook of 256 * 2**-strength values a layer, at least 2."""
+    count = max(2, round(256 * 2.0**-strength))
+
+    def rule(weight: Weight) -> Part:
+        book = codebook(weight.coefficients, count)
+        return weight.coded(book.q, book.row, codebook=book.codebook, zero=book.zero)
+
+    return rule
+
+
+def _magnitude(weights: Weights, strength: float, seed: int) -> Callable[[Weight], Part]:
+    """Prune a share of 1 - 2**-strength, the smallest of the whole model, and keep the rest in 8 bits."""
+    sizes = {weight.name: weight.coefficients for weight in weights.weights}
+    return _masked(prune.largest_of(sizes, _kept(weights, strength)))
+
+
+def _percentile(weights: Weights, strength: float, seed: int) -> Callable[[Weight], Part]:
+    """As `magnitude`, the smallest of each layer: the ancestors' selective pruning."""
+
+    def mask(weight: Weight) -> prune.Mask:
+        return prune.largest(weight.coefficients, prune.kept(weight.coefficients.size, 1 - 2.0**-strength))
+
+    return _masked({weight.name: mask(weight) for weight in weights.weights})
+
+
+def _random(weights: Weights, strength: float, seed: int) -> Callable[[Weight], Part]:
+    """As `magnitude`, but a random share of the model."""
+    sizes = {weight.name: weight.coefficients for weight in weights.weights}
+    return _masked(prune.random_of(sizes, _kept(weights, strength), seed))
+
+
+def _hard(weights: Weights, strength: float, seed: int) -> Callable[[Weight], Part]:
+    """Zero what is below an absolute threshold: the strength, relative to the root mean square of all weights."""
+    return lambda weight: _in_8_bits(weight, prune.hard(weight.coefficients, strength * weights.scale))
+
+
+def _soft(weights: Weights, strength: float, seed: int) -> Callable[[Weight], Part]:
+    """As `hard`, and move what is kept towards zero by the threshold."""
+    return lambda weight: _in_8_bits(weight, prune.soft(weight.coefficients, strength * weights.scale))
+
+
+def _kept(weights: Weights, strength: float) -> int:
+    return prune.kept(sum(weight.coefficients.size for weight in weights.weights), 1 - 2.0**-strength)
+
+
+def _masked(masks: Mapping[str, prune.Mask]) -> Callable[[Weight], Part]:
+    return lambda weight: _in_8_bits(weight, np.where(masks[weight.name], weight.coefficients, 0.0))
+
+
+def _in_8_bits(weight: Weight, coefficients: Array) -> Part:
+    return weight.coded(*fixed_bits(coefficients, KEPT_BITS, "channel"))
+
+
+RULES: dict[str, Rule] = {
+    "uniform": _uniform,
+    "trellis": _trellis,
+    "fixed": _fixed,
+    "kmeans": _kmeans,
+    "magnitude": _magnitude,
+    "percentile": _percentile,
+    "random": _random,
+    "hard": _hard,
+    "soft": _soft,
+}
+
+
+def names() -> tuple[str, ...]:
+    """Names of all methods."""
+    return ("calibrated", *RULES)
+
+
+def explain(name: str) -> str:
+    """What a method does, in one sentence."""
+    text = RULES[name].__doc__ if name in RULES else "Steps by sensitivity, rounding with error feedback; needs data."
+    return (text or "").strip()
+
+
+def prepare(name: str, model: nn.Module | Mapping[str, Tensor], settings: Settings) -> Prepared:
+    """A model ready for a method.
+
+    Raises:
+        ValueError: an unknown method, or `calibrated` without a module or without inputs.
+    """
+    if name == "calibrated":
+        if not isinstance(model, nn.Module) or not settings.inputs:
+            raise ValueError(
+                "the method calibrated needs a model that can be run and calibration inputs: "
+                "give them, or take the method uniform"
+            )
+        return _Calibrated(model, settings)
+    if name not in RULES:
+        raise ValueError(f"method must be one of {', '.join(names())}, got {name!r}")
+    return _DataFree(model, settings, RULES[name])

@@ -1,0 +1,323 @@
+"""Models and data by name: what the command line and a sweep's worker make of MODEL and DATA.
+
+| MODEL | what it is |
+| --- | --- |
+| `resnet18`, `hf-hub:...` | a model of timm |
+| `torchvision:resnet18`, or `resnet18` where timm has no such model | a model of torchvision |
+| `weights.safetensors`, `weights.pth` | a state dict alone |
+| `package.module:function` | `function()`: a module, or a module and the transform of its images |
+
+| DATA | what it is |
+| --- | --- |
+| a folder | images in a folder a class |
+| `torch/cifar10`, `hfds/...`, `tfds/...`, `wds/...` | a data set of timm's `create_dataset` |
+| `package.module:function` | `function()`: whatever `batches.as_batches` takes |
+
+Weights are read as data only: safetensors, or `torch.load(weights_only=True)`.
+"""
+
+import difflib
+import importlib
+import pickle
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+from .batches import Batches, as_batches
+
+Prepare = Callable[[Any], Any]
+"""From an image to what the model takes."""
+
+_FILES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
+_DATA_PREFIXES = ("torch", "hfds", "hfids", "tfds", "wds")
+_HUBS = ("hf-hub", "hf_hub", "local-dir")
+_WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema")
+
+
+class SourceError(UserError):
+    """A MODEL or DATA that cannot be had; the message is one sentence with the remedy."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model that was asked for by name.
+
+    Attributes:
+        name: as asked for.
+        module: the network, in evaluation mode; None where a file holds weights alone.
+        state: all tensors by name.
+        prepare: transform of an image for the network; None where none is known.
+    """
+
+    name: str
+    module: nn.Module | None
+    state: Mapping[str, Tensor] = field(repr=False)
+    prepare: Prepare | None = None
+
+    @property
+    def network(self) -> nn.Module:
+        """The network.
+
+        Raises:
+            SourceError: there are only weights.
+        """
+        if self.module is None:
+            raise SourceError(
+                f"{self.name} holds weights without the network that they belong to: "
+                f"name the network as MODEL and give --checkpoint {self.name}"
+            )
+        return self.module
+
+
+def load_model(
+    name: str, pretrained: bool = True, checkpoint: str | Path | None = None, settings: Mapping[str, Any] | None = None
+) -> Source:
+    """The model of a name.
+
+    Args:
+        name: see the table above.
+        pretrained: of a timm or torchvision model, fetch its weights unless `checkpoint` is given.
+        checkpoint: a file of weights to put into the network.
+        settings: keyword arguments of a timm or torchvision model, or of the function.
+
+    Raises:
+        SourceError: there is no such model, or its weights cannot be had or do not fit.
+
+    >>> load_model("resnet18", pretrained=False).prepare is not None
+    True
+    """
+    settings = dict(settings or {})
+    if name.endswith(_FILES) or (Path(name).is_file() and ":" not in name):
+        if checkpoint is not None or settings:
+            raise SourceError(f"{name} holds weights alone: give --checkpoint and --model-kwargs with a network's name")
+        return Source(name, None, read_state(name))
+    prefix, colon, rest = name.partition(":")
+    pretrained = pretrained and checkpoint is None
+    if prefix == "torchvision" and colon:
+        module, prepare = _torchvision(rest, pretrained, settings, checkpoint)
+    elif colon and prefix not in _HUBS:
+        module, prepare = _from_function(name, settings)
+    else:
+        module, prepare = _by_name(name, pretrained, settings, checkpoint)
+    if checkpoint is not None:
+        _put(module, name, checkpoint)
+    return Source(name, module.eval(), module.state_dict(), prepare)
+
+
+def load_data(
+    name: str,
+    prepare: Prepare | None = None,
+    *,
+    split: str = "validation",
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    batch_size: int = 64,
+    limit: int | None = None,
+    workers: int = 0,
+) -> Batches:
+    """Batches of the data set of a name.
+
+    Args:
+        name: see the table above.
+        prepare: transform of the images, which a model's `Source` has. Data from a function are prepared already.
+        split: of the data set; of a folder, the folder of this name in it, or the whole one where there is none.
+        data_dir: where a data set of `torch/` or `tfds/` lies.
+        download: whether to fetch a data set that is not there.
+        batch_size: samples a batch.
+        limit: samples to give; see `batches.as_batches` for which.
+        workers: processes that read the samples.
+
+    Raises:
+        SourceError: there is no such data set, it cannot be read, or nobody says how to prepare its images.
+    """
+    folder = Path(name).is_dir()
+    if not folder and ":" in name:
+        data = function_of(name)()
+        try:
+            return as_batches(data, batch_size, limit, workers)
+        except TypeError as error:
+            raise SourceError(f"{name} gives no data: {error}") from error
+    if not folder and name.partition("/")[0].lower() not in _DATA_PREFIXES:
+        raise SourceError(
+            f"there is no data set {name!r}: give a folder of images, torch/cifar10 or another name "
+            "of timm's create_dataset, or module:function"
+        )
+    if prepare is None:
+        raise SourceError(
+            f"nobody says how the images of {name} are prepared for this model: let its function return "
+            "(model, transform), or give the data as module:function"
+        )
+    return as_batches(
+        _image_data(name, folder, prepare, split, data_dir, download, batch_size), batch_size, limit, workers
+    )
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """All tensors of a file of weights, on the CPU; a checkpoint's `state_dict` or `model` is unpacked.
+
+    Raises:
+        SourceError: the file is absent or holds anything but tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SourceError(f"there is no file {path}: give a .safetensors or .pth file, or a model's name")
+    try:
+        content = _load(path)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        raise SourceError(
+            f"{path} cannot be read as weights: save model.state_dict() with torch or safetensors"
+        ) from error
+    for name in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise SourceError(f"{path} holds more than a state dict: save model.state_dict() alone")
+    parallel = bool(content) and all(str(key).startswith("module.") for key in content)
+    return {str(key).removeprefix("module." if parallel else ""): value for key, value in content.items()}
+
+
+def function_of(name: str) -> Callable[..., Any]:
+    """The callable of `module:function`.
+
+    Raises:
+        SourceError: there is no such module or function.
+    """
+    module_name, _, attribute = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        raise SourceError(
+            f"there is no module {module_name!r} for {name!r}: run in the folder of {error.name}.py or give --app-dir"
+        ) from error
+    except (ValueError, TypeError) as error:  # an empty or a relative name
+        raise SourceError(f"{name!r} is no module:function") from error
+    for part in attribute.split("."):
+        found = getattr(found, part, None)
+    if not callable(found):
+        raise SourceError(f"the module {module_name} has no function {attribute!r}")
+    function: Callable[..., Any] = found
+    return function
+
+
+def _load(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise ValueError(str(error)) from error
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _by_name(
+    name: str, pretrained: bool, settings: dict[str, Any], checkpoint: str | Path | None
+) -> tuple[nn.Module, Prepare | None]:
+    import timm
+    import torchvision
+
+    if name.partition(":")[0] in _HUBS or timm.is_model(name):
+        with _fetching(name):
+            module = timm.create_model(name, pretrained=pretrained, **settings)
+        config = timm.data.resolve_model_data_config(module)
+        return module, timm.data.create_transform(**config, is_training=False)
+    known = torchvision.models.list_models()
+    if name in known:
+        return _torchvision(name, pretrained, settings, checkpoint)
+    near = difflib.get_close_matches(name, [*timm.list_models(), *known], n=1)
+    raise SourceError(
+        f"neither timm nor torchvision has a model {name!r}{f' (did you mean {near[0]}?)' if near else ''}: "
+        "give a model's name, a file of weights or module:function"
+    )
+
+
+def _torchvision(
+    name: str, pretrained: bool, settings: dict[str, Any], checkpoint: str | Path | None
+) -> tuple[nn.Module, Prepare | None]:
+    from torchvision import models
+
+    if name not in models.list_models():
+        near = difflib.get_close_matches(name, models.list_models(), n=1)
+        raise SourceError(f"torchvision has no model {name!r}{f': did you mean {near[0]}?' if near else ''}")
+    known: Any = models.get_model_weights(name)
+    file = "" if checkpoint is None else Path(checkpoint).name
+    weights = next((each for each in known if each.url.endswith(f"/{file}")), getattr(known, "DEFAULT", None))
+    with _fetching(name):
+        module = models.get_model(name, weights=weights if pretrained else None, **settings)
+    return module, weights.transforms() if weights is not None else None
+
+
+@contextmanager
+def _fetching(name: str) -> Iterator[None]:
+    """Around the making of a library's model: what goes wrong is told in one sentence."""
+    try:
+        yield
+    except TypeError as error:
+        raise SourceError(f"the model {name} does not take these --model-kwargs: {_line(error)}") from error
+    except Exception as error:  # every library behind it has errors of its own for a download
+        raise SourceError(
+            f"the model {name} or its weights cannot be had ({_line(error)}): "
+            "give --checkpoint FILE, or --no-pretrained for random weights"
+        ) from error
+
+
+def _line(error: BaseException) -> str:
+    text = str(error).strip().partition("\n")[0].rstrip(".")
+    return text if len(text) <= 160 else text[:157] + "..."
+
+
+def _from_function(name: str, settings: dict[str, Any]) -> tuple[nn.Module, Prepare | None]:
+    made = function_of(name)(**settings)
+    module, prepare = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    if not isinstance(module, nn.Module) or not (prepare is None or callable(prepare)):
+        raise SourceError(f"{name} must return a torch.nn.Module, or a pair of it and a transform")
+    return module, prepare
+
+
+def _put(module: nn.Module, name: str, checkpoint: str | Path) -> None:
+    try:
+        missing, unexpected = module.load_state_dict(read_state(checkpoint), strict=False)
+    except RuntimeError as error:  # of shapes
+        wrong = str(error).strip().splitlines()
+        raise SourceError(f"{checkpoint} does not fit {name}: {wrong[-1].strip().rstrip('.')}") from error
+    missing = [key for key in missing if not key.endswith("num_batches_tracked")]  # nothing in evaluation mode reads it
+    for word, keys in (("lacks", missing), ("has beside its tensors", unexpected)):
+        if keys:
+            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            raise SourceError(f"{checkpoint} does not fit {name}: it {word} {keys[0]}{more}")
+
+
+def _image_data(
+    name: str, folder: bool, prepare: Prepare, split: str, data_dir: str | Path | None, download: bool, batch_size: int
+) -> Any:
+    from timm.data import create_dataset
+
+    root = name if folder else data_dir
+    if root is None and name.lower().startswith(("torch/", "wds/")):
+        raise SourceError(f"the data set {name} needs --data-dir, the folder where it lies or is put by --download")
+    try:
+        data = create_dataset(
+            "" if folder else name,
+            root=None if root is None else str(root),
+            split=split,
+            is_training=False,
+            download=download,
+            batch_size=batch_size,
+        )
+    except ImportError as error:
+        raise SourceError(f"the data set {name} needs another library: {_line(error)}") from error
+    except (AssertionError, RuntimeError, ValueError, OSError) as error:
+        raise SourceError(
+            f"the data set {name} cannot be read ({_line(error)}): check --split and --data-dir, or give --download"
+        ) from error
+    data.transform = prepare
+    return data

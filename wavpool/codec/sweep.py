@@ -1,0 +1,140 @@
+"""Methods and strengths on one model and one data set, and where each method breaks: `wavpool sweep`.
+
+What is written where is described in `points`. A sweep that was interrupted goes on where it was, and one that is
+started again with more methods or strengths measures only these.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from ..errors import UserError, is_message
+from .bench import Bench, Subject
+from .points import Curve, Row, curve_of, read_cliffs, write_tables
+
+STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
+
+
+class SweepEvent(NamedTuple):
+    """What a sweep tells while it runs."""
+
+    done: int
+    total: int
+    label: str
+
+
+class _Task(NamedTuple):
+    """A strength of a curve to measure, or with None the curve's cliff to find."""
+
+    curve: Curve
+    strength: float | None
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"{self.curve.label} {'cliff' if self.strength is None else f'{self.strength:g}'}"
+
+
+def sweep(
+    folder: str | Path,
+    subject: Subject,
+    curves: Sequence[Curve],
+    strengths: Sequence[float] = STRENGTHS,
+    *,
+    cliff: bool = True,
+    workers: int = 1,
+    progress: Callable[[SweepEvent], Any] | None = None,
+) -> list[Row]:
+    """Measure every strength of every curve, and find where the curves break.
+
+    Args:
+        folder: where the results are and go.
+        subject: the model and the data.
+        curves: methods, with their bases and seeds.
+        strengths: global steps to measure; larger ones give smaller files.
+        cliff: whether to search each curve for its critical sizes, which needs labels.
+        workers: processes that share the work and the cores; timings are fair only with 1.
+        progress: called after each point or cliff.
+
+    Returns:
+        The rows of `sweep.csv`.
+
+    Raises:
+        UserError: the folder holds a sweep of another subject, or something that the user named cannot be had.
+    """
+    folder = Path(folder)
+    bench = Bench(folder, subject)
+    bench.measure_original()
+    grid = [_Task(curve, strength) for curve in curves for strength in strengths]
+    searches = [_Task(curve, None) for curve in curves] if cliff else []
+    done = 0
+    cliffs = [row for row in read_cliffs(folder) if curve_of(row) not in curves]
+    with _runner(bench, min(workers, len(grid))) as run:
+        for tasks in (grid, searches):  # a search begins from all that is known of its curve
+            for task, rows in run(tasks):
+                done += 1
+                cliffs += rows if task.strength is None else []
+                write_tables(folder, sorted(cliffs, key=curve_of))
+                if progress is not None:
+                    progress(SweepEvent(done, len(grid) + len(searches), task.label))
+    return write_tables(folder, sorted(cliffs, key=curve_of))
+
+
+_Results = Iterator[tuple[_Task, list[Row]]]
+
+
+@contextlib.contextmanager
+def _runner(bench: Bench, workers: int) -> Iterator[Callable[[Sequence[_Task]], _Results]]:
+    """A function that does tasks, in this process or in several, and yields them as they finish."""
+    if workers < 2:
+        yield lambda tasks: ((task, _do(bench, task)) for task in tasks)
+        return
+    before = set(multiprocessing.active_children())
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    pool = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), _begin, (bench.folder, bench.subject, threads)
+    )
+    try:
+        yield lambda tasks: _pooled(pool, tasks)
+        pool.shutdown()
+    except BaseException:  # also Ctrl-C: what the workers are at is given up, and their files are whole or absent
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - before:
+            child.terminate()
+        raise
+
+
+def _pooled(pool: ProcessPoolExecutor, tasks: Sequence[_Task]) -> _Results:
+    futures = {pool.submit(_do_in_worker, task): task for task in tasks}
+    return ((futures[future], future.result()) for future in as_completed(futures))
+
+
+def _do(bench: Bench, task: _Task) -> list[Row]:
+    return bench.search(task.curve) if task.strength is None else [bench.measure(task.curve, task.strength)]
+
+
+def _begin(folder: Path, subject: Subject, threads: int) -> None:
+    """Make a worker ready; Ctrl-C is for the process that started it."""
+    global _bench
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(threads)
+    _bench = Bench(folder, subject)
+
+
+_bench: Bench
+
+
+def _do_in_worker(task: _Task) -> list[Row]:
+    try:
+        return _do(_bench, task)
+    except ValueError as error:
+        if is_message(error):
+            raise UserError(str(error)) from error
+        raise
