@@ -48,7 +48,7 @@ def decode(stream: np.ndarray, shape: tuple[int, ...], options: Options) -> np.n
 
 
 def best_options(values: np.ndarray) -> Options:
-    """Those of the fewest bytes; the extension fails to read its own streams in some scan orders, which are left out."""
+    """Those of the fewest bytes; scan orders in which the extension fails to read its own streams are left out."""
     streams = {options: encode(values, options) for options in SEARCHED}
     read = (
         options for options, stream in streams.items() if np.array_equal(decode(stream, values.shape, options), values)

@@ -5,7 +5,8 @@
 Only the layers of one kind are rounded, all others stay as they are, so that the bytes are those of this kind. The
 bytes are where the divergence of the network's outputs from the original's reaches 0.05, by `uniform` rounding without
 data and, for the kernels, by `calibrated` rounding. The dropped coefficients are the smallest of all these layers; no
-other rounding is done to the rest. Written are results/codec/bases.csv, .md and .png.
+other rounding is done to the rest. Written are results/codec/bases.csv, .md and .png; rows of kinds that are not named
+stay.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ from wavpool.pages import COLORS, save_png
 from .cases import CASES
 from .compare import RESULTS
 from .measure import bytes_at, quality
+from .nncodec_rival import read_rows
 
 KL = 0.05
+TEXTS, WHOLE = ("layers", "rule", "basis"), ("weights", "bytes")  # columns; the others are numbers
 Row = dict[str, Any]
 
 
@@ -220,11 +223,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)} [all]")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="FOLDER", help=f"[{RESULTS}]")
     given = parser.parse_args(arguments)
-    rows = [row for name in given.kinds or KINDS for row in measure(KINDS[name])]
-    write_csv(given.output / "bases.csv", rows)
-    write_text(given.output / "bases.md", table(rows))
-    draw(rows, given.output / "bases.png")
-    print(table(rows))
+    path = given.output / "bases.csv"
+    titles = [kind.title for kind in KINDS.values()]
+    for name in given.kinds or KINDS:
+        rows = [row for row in read_rows(path, TEXTS, WHOLE) if row["layers"] != KINDS[name].title]
+        rows = sorted(rows + measure(KINDS[name]), key=lambda row: titles.index(row["layers"]))
+        write_csv(path, rows)
+        write_text(given.output / "bases.md", table(rows))
+        draw(rows, given.output / "bases.png")
+    print((given.output / "bases.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -4,16 +4,16 @@ The two deep ResNets and MobileNetV2 are those of the shared data; the others ar
 takes a minute to some minutes, and kept (see :mod:`benchmarks.codec.trained`). Accuracies are on the test split.
 
 ===================  ===============  =========  =======================================================
-network              data             weights    what it stands for
+network              data              floats    what it stands for
 ===================  ===============  =========  =======================================================
 ``resnet20``         CIFAR-10           271,098  what the codec is tuned on: 3x3 convolutions
 ``resnet56``         CIFAR-10           857,082  the same, deeper
 ``resnet8``          CIFAR-10            78,042  the same, smaller
-``vgg``              CIFAR-10         1,178,218  3x3 convolutions without shortcuts
+``vgg``              CIFAR-10         1,427,178  3x3 convolutions without shortcuts
 ``mobilenet_v2``     ImageNet         3,538,984  1x1 and depthwise convolutions
 ``mnist_mlp``        MNIST              101,770  the ancestors' network, 784-128-10
 ``image_mlp``        Fashion-MNIST      266,610  linear layers on images, 784-300-100-10
-``minilm_sst2``      SST-2           22,713,986  a BERT encoder of six layers with a head
+``minilm_sst2``      SST-2           22,566,146  a BERT encoder of six layers with a head
 ===================  ===============  =========  =======================================================
 """
 
@@ -71,12 +71,12 @@ def mobilenet_v2() -> nn.Module:
 
 
 def resnet8() -> CifarResNet:
-    """ResNet-8 on CIFAR-10."""
+    """ResNet-8 on CIFAR-10, 81.28 %."""
     return trained("resnet8_cifar10", partial(CifarResNet, 8), _train_on_cifar10)
 
 
 def vgg() -> CifarVGG:
-    """A narrow VGG of eight convolutions with BatchNorm, on CIFAR-10."""
+    """A narrow VGG of eight convolutions with BatchNorm, on CIFAR-10, 89.64 %."""
     return trained("vgg_cifar10", CifarVGG, _train_on_cifar10)
 
 
@@ -96,7 +96,7 @@ def _mlp(name: str, sizes: Sequence[int]) -> nn.Sequential:
 
 
 def minilm_sst2() -> SentenceClassifier:
-    """MiniLM-L6 fine-tuned on SST-2: token numbers (B, T), 0 for padding -> logits (B, 2)."""
+    """MiniLM-L6 fine-tuned on SST-2, 88.80 %: token numbers (B, T), 0 for padding -> logits (B, 2)."""
     return trained("minilm_sst2", SentenceClassifier.pretrained, _train_on_sst2)
 
 

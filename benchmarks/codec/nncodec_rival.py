@@ -212,13 +212,14 @@ def sweep(name: str, variant: str, qps: Sequence[int]) -> Iterator[Row]:
         yield {"model": name, "variant": variant, "qp": row["qp"], "bytes": row["bytes"], **figures, **times}
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a CSV file of this module, numbers as numbers; none where there is no file."""
+def read_rows(
+    path: Path, texts: Sequence[str] = ("model", "variant"), whole: Sequence[str] = ("qp", "bytes")
+) -> list[Row]:
+    """The rows of a CSV file, numbers as numbers: columns of texts, of whole numbers, others; none without a file."""
     if not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
         rows: list[Row] = list(csv.DictReader(file))
-    texts, whole = ("model", "variant"), ("qp", "bytes")
     return [{k: v if k in texts else int(v) if k in whole else float(v) for k, v in row.items()} for row in rows]
 
 

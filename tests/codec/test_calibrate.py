@@ -253,3 +253,13 @@ def test_every_combination_of_groups_and_bias_runs() -> None:
         model = nn.Sequential(*layers, nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(128, 3)).eval()
         done = Calibrated(model, [x]).at(0.1)
         assert float((done.original - done.compressed).abs().max()) < 0.5 * float(done.original.abs().max())
+
+
+def test_a_layer_with_a_forward_of_its_own_is_left_alone() -> None:
+    class Scaled(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(2 * x)
+
+    torch.manual_seed(0)
+    model = nn.Sequential(Scaled(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    assert set(Calibrated(model, [torch.randn(64, 8)]).at(0.1).parts) == {"2.weight", "2.bias"}

@@ -122,7 +122,7 @@ class TestIntervals:
     def test_of_macro_f1_is_that_of_repetition(self, case: tuple[Predictions, Predictions]):
         """The bootstrap's spread is near the spread over fresh samples."""
         values, widths = [], []
-        for seed in range(30):
+        for seed in range(20):
             generator = torch.Generator().manual_seed(seed)
             labels = torch.randint(0, 6, (300,), generator=generator)
             logits = torch.randn(300, 6, generator=generator) + 1.5 * nn.functional.one_hot(labels, 6)

@@ -7,14 +7,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.conv import _ConvNd
 
 Weighted = nn.Linear | _ConvNd
+KNOWN = (nn.Linear.forward, nn.Conv1d.forward, nn.Conv2d.forward, nn.Conv3d.forward)
 
 
 def is_weighted(module: nn.Module | None) -> TypeGuard[Weighted]:
-    """Whether a module multiplies patches of its input with a matrix, so that errors can be fed back."""
-    return isinstance(module, nn.Linear | _ConvNd) and not isinstance(module, _ConvTransposeNd)
+    """Whether a module multiplies patches of its input with a matrix, so that errors can be fed back.
+
+    Of a class with a forward of its own nobody knows, but for timm's, which pads first.
+    """
+    if not isinstance(module, nn.Linear | _ConvNd):
+        return False
+    return type(module).forward in KNOWN or type(module).__name__ == "Conv2dSame"
 
 
 def channel_axis(module: nn.Module, output: Tensor) -> int:
