@@ -8,7 +8,7 @@ network              data              floats    what it stands for
 ===================  ===============  =========  =======================================================
 ``resnet20``         CIFAR-10           271,098  what the codec is tuned on: 3x3 convolutions
 ``resnet56``         CIFAR-10           857,082  the same, deeper
-``resnet8``          CIFAR-10            78,042  the same, smaller
+``resnet8``          CIFAR-10            75,770  the same, smaller
 ``vgg``              CIFAR-10         1,427,178  3x3 convolutions without shortcuts
 ``mobilenet_v2``     ImageNet         3,538,984  1x1 and depthwise convolutions
 ``mnist_mlp``        MNIST              101,770  the ancestors' network, 784-128-10

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .bases import Basis, basis_for, candidates
-from .batches import Inputs
-from .calibrate.folding import fold_batchnorm
+from .calibrate.folding import reduce_batchnorm
 from .coded import Coded, reconstruct
 from .layout import Layout, layout_of
 from .parts import LEAST_VECTOR, Part, Parts, coded_floats, is_codable, ties
@@ -69,25 +68,26 @@ class Weight:
 
 
 class Weights:
-    """The weights of a model, BatchNorm folded, in a basis.
+    """The weights of a model, BatchNorm reduced to a scale and a shift, in a basis.
+
+    Its scale stays where it is: in the convolution before it, it would make rows unequal whose errors matter alike.
 
     Args:
         model: a module, which is left as it is, or a state dict alone.
         basis: a text of `basis_for`, or `auto`.
-        inputs: a batch, if there is one; see `fold_batchnorm`.
 
     Attributes:
-        model: the copy whose BatchNorm is folded; `None` of a state dict.
+        model: the copy whose BatchNorm is reduced; `None` of a state dict.
         state: its state dict.
         weights: what has two axes or more and may be rounded; tied ones once.
         scale: root mean square of all of them.
     """
 
-    def __init__(self, model: nn.Module | Mapping[str, Any], basis: str, inputs: Inputs | None = None) -> None:
+    def __init__(self, model: nn.Module | Mapping[str, Any], basis: str) -> None:
         self.model = copy.deepcopy(model).eval() if isinstance(model, nn.Module) else None
         if self.model is not None:
             with torch.no_grad():
-                fold_batchnorm(self.model, inputs)
+                reduce_batchnorm(self.model)
         self.state: dict[str, Tensor] = dict(self.model.state_dict() if self.model is not None else model)  # type: ignore[arg-type]
         owners = dict(self.model.named_modules()) if self.model is not None else {}
         self._tied = ties(self.state)

@@ -50,7 +50,7 @@ class Prepared(Protocol):
 
     @property
     def state(self) -> Mapping[str, Tensor]:
-        """Of the model that parts replace tensors of: the original's keys, with BatchNorm folded."""
+        """Of the model that parts replace tensors of: the original's keys, with BatchNorm folded or reduced."""
 
     def at(self, strength: float) -> Parts:
         """What replaces tensors of `state`."""
@@ -78,7 +78,7 @@ class _DataFree:
     """Each weight on its own; with calibration inputs, biases make up for the mean errors afterwards."""
 
     def __init__(self, model: nn.Module | Mapping[str, Tensor], settings: Settings, rule: "Rule") -> None:
-        self._weights = Weights(model, settings.basis, settings.inputs[0] if settings.inputs else None)
+        self._weights = Weights(model, settings.basis)
         self._settings, self._rule = settings, rule
         self.state: Mapping[str, Tensor] = self._weights.state
 

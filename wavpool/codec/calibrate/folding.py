@@ -1,7 +1,7 @@
 """BatchNorm as a shift alone: its scale goes into the convolution before it, at no change of the function.
 
 The state dict keeps its keys: a folded layer has weight 1, running mean 0 and a running variance of 1 - eps, which
-cost nothing to store, and a bias. A BatchNorm without a convolution before it keeps its scale as its weight.
+cost nothing to store, and a bias. A BatchNorm without a layer before it keeps its scale as its weight.
 """
 
 import torch
@@ -15,29 +15,34 @@ TOLERANCE = 1e-3  # relative change of the outputs above which a folding was non
 Pairs = dict[str, str]  # the layer before each BatchNorm, by the latter's name
 
 
-def fold_batchnorm(model: nn.Module, inputs: Inputs | None) -> Pairs:
-    """Fold every BatchNorm of a model in place.
+def reduce_batchnorm(model: nn.Module) -> None:
+    """Reduce every BatchNorm of a model, in place, to a weight and a bias, whose function is the same."""
+    for module in model.modules():
+        if isinstance(module, _BatchNorm) and module.running_mean is not None and module.affine:
+            _set_affine(module, *_affine(module))
+
+
+def fold_batchnorm(model: nn.Module, inputs: Inputs) -> Pairs:
+    """Reduce every BatchNorm of a model, in place, and move its weight into the layer before it.
 
     Args:
         model: in evaluation mode.
-        inputs: a batch, from which is seen what feeds what; without one the model is traced by `torch.fx`, and where
-            that fails nothing is folded.
+        inputs: a batch, from which is seen what feeds what.
 
     Returns:
         The layers whose scale was taken over, by the name of the BatchNorm; outputs change by rounding errors only.
     """
-    pairs = _traced(model) if inputs is None else _observed(model, inputs)
-    modules = dict(model.named_modules())
+    reduce_batchnorm(model)
+    pairs = _observed(model, inputs)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    reference = None if inputs is None else forward(model, inputs)
-    for name, module in modules.items():
-        if isinstance(module, _BatchNorm) and module.running_mean is not None and module.affine:
-            scale, shift = _affine(module)
-            source = modules[pairs[name]] if name in pairs else None
-            _set_affine(module, torch.ones_like(scale) if source is not None else scale, shift)
-            if is_weighted(source):
-                _scale_rows(source, scale)
-    if inputs is not None and not _close(forward(model, inputs), reference):
+    reference = forward(model, inputs)
+    for name, source in pairs.items():
+        norm, layer = model.get_submodule(name), model.get_submodule(source)
+        assert isinstance(norm, _BatchNorm)
+        assert is_weighted(layer)
+        _scale_rows(layer, norm.weight)
+        _set_affine(norm, torch.ones_like(norm.weight), norm.bias)
+    if not _close(forward(model, inputs), reference):
         model.load_state_dict(before)  # the output of a convolution is read elsewhere too
         return {}
     return pairs
@@ -98,36 +103,11 @@ def _observed(model: nn.Module, inputs: Inputs) -> Pairs:
     return _once({norm: layer for norm, layer in pairs.items() if uses[norm] == uses[layer] == 1})
 
 
-def _traced(model: nn.Module) -> Pairs:
-    """As `_observed`, from the graph of `torch.fx`, where an output must have one reader."""
-
-    class Tracer(torch.fx.Tracer):
-        def is_leaf_module(self, module: nn.Module, qualified_name: str) -> bool:
-            return (
-                is_weighted(module) or isinstance(module, _BatchNorm) or super().is_leaf_module(module, qualified_name)
-            )
-
-    modules = dict(model.named_modules())
-    try:
-        graph = Tracer().trace(model)
-    except Exception:  # whatever a model's code does that symbols cannot
-        return {}
-    pairs: Pairs = {}
-    for node in graph.nodes:
-        source = node.args[0] if node.op == "call_module" and node.args else None
-        if isinstance(source, torch.fx.Node) and source.op == "call_module" and len(source.users) == 1:
-            norm, layer = str(node.target), str(source.target)
-            if isinstance(modules[norm], _BatchNorm) and is_weighted(modules[layer]):
-                pairs[norm] = layer
-    return _once(pairs)
-
-
 def _once(pairs: Pairs) -> Pairs:
     """Pairs whose layer feeds one BatchNorm."""
     layers = list(pairs.values())
     return {norm: layer for norm, layer in pairs.items() if layers.count(layer) == 1}
 
 
-def _close(outputs: Tensor, reference: Tensor | None) -> bool:
-    assert reference is not None
+def _close(outputs: Tensor, reference: Tensor) -> bool:
     return bool((outputs - reference).abs().max() <= TOLERANCE * reference.abs().max().clamp_min(1e-12))
