@@ -113,7 +113,7 @@ class Trial:
         self.data = Batches(case.test(), kind.samples)
         self.original = predict(self.model, self.data)
         self.inputs = [inputs for inputs, _ in Batches(case.calibration())]
-        self.weights = Weights(self.model, "none", self.inputs[0])
+        self.weights = Weights(self.model, "none")
         self.chosen = [weight for weight in self.weights.weights if kind.chosen(weight.layout)]
 
     def uniform(self, basis: str) -> Callable[[float], Row]:

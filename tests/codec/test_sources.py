@@ -55,7 +55,7 @@ def broken():
 def nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder on the path with a module `mynets`."""
     (tmp_path / "mynets.py").write_text(NETS)
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     yield tmp_path
     sys.modules.pop("mynets", None)
 

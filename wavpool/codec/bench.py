@@ -54,7 +54,7 @@ class Bench:
         self.source = subject.model.load()
         self.network = self.source.network
         settings = {key: _plain(value) for key, value in dataclasses.asdict(subject).items()}
-        claim(folder, settings | {"weights": digest(self.source.state)})
+        claim(folder, settings | {"weights": digest(self.source.state), "wavpool": __version__})
         self.data = subject.data.load(self.source)
         calibration = () if subject.calibration is None else subject.calibration.load(self.source)
         self.inputs = [inputs for inputs, _ in calibration]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from ..pages import captioned, definitions, document, embedded, folded, swatch, table
@@ -36,15 +37,17 @@ def page(report: Report) -> str:
 
 
 def _title(report: Report) -> str:
-    return f"{report.settings['model']['name']} in few bytes"
+    name = report.settings["model"]["name"]
+    return f"{Path(name).name.rpartition(':')[2]} in few bytes"
 
 
 def _body(report: Report) -> Iterable[str]:
     samples, data = report.original["samples"], report.settings["data"]["name"]
     count = sum(map(len, report.curves.values()))
     yield f"<h1>{escape(_title(report))}</h1>\n<p>{_lead(report)}</p>"
+    curves = f"{len(report.curves)} {'curve' if len(report.curves) == 1 else 'curves'}"
     yield (
-        f'<p class="facts">{count} compressed models · {len(report.curves)} curves · measured on {samples:,} samples '
+        f'<p class="facts">{count} compressed models · {curves} · measured on {samples:,} samples '
         f"of {escape(data)} · original {report.original['bytes']:,} bytes, {report.quality} "
         f"{percent(report.original[report.quality])}</p>"
     )

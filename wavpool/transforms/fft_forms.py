@@ -14,6 +14,7 @@ from torch.nn.functional import pad
 from .constants import constant
 
 SQRT2 = math.sqrt(2)
+LONG = 2**14  # from here float32 FFTs of lengths with large prime factors may err by more than a millionth
 
 
 def _quarter_turn(n: int) -> Tensor:
@@ -50,7 +51,9 @@ def dct1(x: Tensor) -> Tensor:
     """By the FFT of the even extension, of length 2n - 2."""
     inner = x[..., 1:-1]
     extended = torch.cat((SQRT2 * x[..., :1], inner, SQRT2 * x[..., -1:], inner.flip(-1)), dim=-1)
-    y = torch.fft.rfft(extended, norm="ortho").real
+    if x.shape[-1] > LONG:
+        extended = extended.double()
+    y = torch.fft.rfft(extended, norm="ortho").real.to(x.dtype)
     return torch.cat((y[..., :1] / SQRT2, y[..., 1:-1], y[..., -1:] / SQRT2), dim=-1)
 
 
