@@ -7,26 +7,15 @@ training and test images to one part in a hundred, while the divergence of the p
 large on the test images. So a drop is foretold from both, and from the labels of data that are said to be for that.
 """
 
-import torch
 from torch import Tensor
 
-from .evaluate import Predictions, evaluate
+from .evaluate import Predictions, divergence, evaluate
 
 POINTS_OF_DIVERGENCE = 12.5
 """Points of accuracy a nat of KL(original || compressed) on unseen data: 11 to 13 of ResNet-20 and ResNet-56."""
 POINTS_OF_ERROR = 24.0
 """Points of accuracy a unit of relative squared error of the logits, on any data; of the same two networks about 17 on
 average, and this with a margin for the scatter of a third of that from one network and calibration set to the next."""
-
-
-def divergence(original: Tensor, compressed: Tensor) -> float:
-    """KL(original || compressed) in nats of logits (samples, classes), the mean over samples.
-
-    >>> divergence(torch.zeros(1, 2), torch.zeros(1, 2))
-    0.0
-    """
-    p, q = (torch.log_softmax(logits.double(), 1) for logits in (original, compressed))
-    return float((p.exp() * (p - q)).sum(1).mean())
 
 
 def relative_error(original: Tensor, compressed: Tensor) -> float:
@@ -54,7 +43,8 @@ def expected_drop(predictions: Predictions, original: Predictions, labelled: boo
     logits = original.logits, predictions.logits
     if not bool(predictions.logits.isfinite().all()):
         return float("inf")
-    drop = max(POINTS_OF_DIVERGENCE * divergence(*logits), POINTS_OF_ERROR * relative_error(*logits))
+    divergent = float(divergence(*logits).double().mean())
+    drop = max(POINTS_OF_DIVERGENCE * divergent, POINTS_OF_ERROR * relative_error(*logits))
     if not labelled or original.labels is None:
         return drop
     return max(drop, evaluate(predictions, original)["drop"].value)
