@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from wavpool.codec import CompressedModel, WvpError, compress, load
+from wavpool.codec import CompressedModel, WvpError, compress, finetune, load
+from wavpool.codec.compression import Event
 from wavpool.codec.methods import names
-from wavpool.codec.model import Event
 
 
 def digits() -> tuple[Tensor, Tensor]:
@@ -136,6 +137,34 @@ def test_max_drop_by_a_function(network: nn.Module) -> None:
     assert compressed.nbytes < compress(network, max_drop=0.1, evaluate=accuracy).nbytes
 
 
+def test_fine_tuning_pays(network: nn.Module) -> None:
+    images, _ = digits()
+    events: list[Event] = []
+    plain = compress(network, calibration=images[:1200], max_bytes=600)
+    tuned = compress(network, calibration=images[:1200], max_bytes=600, finetune=60, progress=events.append)
+    assert tuned.attributes["finetune"] == "60"
+    assert {event.total for event in events if event.stage == "fine-tuning"} == {60 * 16}
+    truth = network(images[1200:]).log_softmax(1)
+    loss = [
+        float(F.kl_div(model.to_model()(images[1200:]).log_softmax(1), truth, reduction="batchmean", log_target=True))
+        for model in (plain, tuned)
+    ]
+    assert loss[1] < 0.9 * loss[0]
+    assert max(plain.nbytes, tuned.nbytes) <= 600
+
+
+def test_fine_tuning_is_repeatable(network: nn.Module) -> None:
+    one, two = (compress(network, calibration=digits()[0][:300], step=1.5, finetune=20) for _ in range(2))
+    assert "finetune" in one.attributes
+    assert all(same(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
+
+
+def test_fine_tuning_that_does_not_pay_is_dropped(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finetune, "LEARNING_RATE", 3.0)
+    compressed = compress(network, calibration=digits()[0][:300], step=0.5, finetune=2)
+    assert "finetune" not in compressed.attributes
+
+
 def test_a_state_dict_alone(network: nn.Module) -> None:
     compressed = compress(network.state_dict(), step=0.5)
     assert list(compressed.state_dict()) == list(network.state_dict())
@@ -155,6 +184,8 @@ def test_a_state_dict_alone(network: nn.Module) -> None:
         ({"max_drop": 1.0}, "needs calibration data"),
         ({"step": 1.0, "method": "magic"}, "method must be one of calibrated, uniform"),
         ({"step": 1.0, "method": "calibrated"}, "calibration inputs"),
+        ({"step": 1.0, "finetune": -1}, "number of epochs"),
+        ({"step": 1.0, "finetune": 1}, "needs the method calibrated"),
         ({"step": 1.0, "profile": "zip"}, "profile must be one of small"),
         ({"step": 1.0, "basis": "bior2.2"}, "not orthonormal"),
         ({"step": 1.0, "basis": "auto", "levels": 2}, "levels go with a wavelet"),

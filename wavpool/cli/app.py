@@ -84,6 +84,15 @@ def compress(
             metavar="NAME", help="How weights are quantised.", show_default="calibrated with data, else uniform"
         ),
     ] = None,
+    finetune: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="EPOCHS",
+            help="Train the integers on the calibration data, unlabelled, at every strength that is tried; "
+            "it pays with most of the training data (--calibration-limit).",
+        ),
+    ] = 0,
     profile: Annotated[
         options.Profile, typer.Option(help="small: fewest bytes; fast: quicker; huffman and raw: to compare with.")
     ] = options.Profile.small,
@@ -115,6 +124,7 @@ def compress(
         calibration=None if calibration is None else replace(data, name=calibration),
         validation=None if validation is None else replace(data, name=validation, split=split, limit=limit),
         method=method,
+        finetune=finetune,
         basis=basis,
         levels=levels,
         profile=profile.value,

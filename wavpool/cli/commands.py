@@ -7,7 +7,8 @@ from typing import Any
 import torch
 
 from ..codec.bench import state_bytes
-from ..codec.model import compress, load
+from ..codec.compression import compress
+from ..codec.model import load
 from ..codec.specs import DataSpec, ModelSpec
 from ..errors import UserError
 from ..files import write_with
@@ -31,6 +32,8 @@ def compress_model(
         raise UserError("--max-drop needs --calibration DATA, and best --validation DATA")
     if validation is not None and "max_drop" not in given:
         raise UserError("--validation goes with --max-drop")
+    if settings.get("finetune") and calibration is None:
+        raise UserError("--finetune needs --calibration DATA, best most of the training data (--calibration-limit)")
     check_file(output)
     source = model.load()
     network = source.network if calibration is not None else source.module or source.state

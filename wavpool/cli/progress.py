@@ -18,11 +18,11 @@ def bar(*columns: ProgressColumn) -> Progress:
 
 @contextmanager
 def compressing() -> Iterator[Callable[[Any], None]]:
-    """A bar of the layers that are done: the current one, bytes so far, and the time left; yields the callback."""
+    """A bar of what is done: the current layer or epoch, bytes so far, and the time left; yields the callback."""
     with bar(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
-        TextColumn("{task.completed}/{task.total} layers"),
+        TextColumn("{task.completed}/{task.total}"),
         TextColumn("[cyan]{task.fields[size]}"),
         TimeRemainingColumn(compact=True),
     ) as progress:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from .errors import WvpError
 
 if TYPE_CHECKING:
-    from .model import CompressedModel, LoadedModel, compress, load
+    from .compression import compress
+    from .model import CompressedModel, LoadedModel, load
 
 # Loaded at first use: the command line must start quickly, and the extra `codec` may be missing.
-_LAZY = dict.fromkeys(("CompressedModel", "LoadedModel", "compress", "load"), ".model")
+_LAZY = {"compress": ".compression"} | dict.fromkeys(("CompressedModel", "LoadedModel", "load"), ".model")
 
 __all__ = ["CompressedModel", "LoadedModel", "WvpError", "compress", "load"]
 

@@ -1,7 +1,7 @@
 """Batches of inputs and labels, from whatever a data set is given as, and what a model makes of them."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -128,7 +128,7 @@ def split_samples(batches: Iterable[Batch], share: float) -> tuple[list[Batch], 
     for inputs, labels in batches:
         count = math.ceil(share * batch_size(inputs))
         for parts, where in ((first, slice(count)), (second, slice(count, None))):
-            some = inputs[where] if isinstance(inputs, Tensor) else {name: x[where] for name, x in inputs.items()}
+            some = rows_of(inputs, where)
             if batch_size(some):
                 parts.append((some, None if labels is None else labels[where]))
     return first, second
@@ -137,6 +137,38 @@ def split_samples(batches: Iterable[Batch], share: float) -> tuple[list[Batch], 
 def batch_size(inputs: Inputs) -> int:
     """Samples in a batch."""
     return len(inputs if isinstance(inputs, Tensor) else next(iter(inputs.values())))
+
+
+def rows_of(inputs: Inputs, rows: slice | Tensor) -> Inputs:
+    """Some samples of a batch."""
+    return inputs[rows] if isinstance(inputs, Tensor) else {name: value[rows] for name, value in inputs.items()}
+
+
+def joined(batches: Sequence[Inputs]) -> Inputs:
+    """All batches as one; sequences that an attention mask belongs to are filled up with zeros.
+
+    Raises:
+        ValueError: samples of different shapes.
+    """
+    first = batches[0]
+    if isinstance(first, Tensor):
+        return _concatenated([batch for batch in batches if isinstance(batch, Tensor)])
+    maps = [batch for batch in batches if not isinstance(batch, Tensor)]
+    columns = {name: [batch[name] for batch in maps] for name in first}
+    if (mask := columns.get("attention_mask")) is not None:
+        length = max(part.shape[1] for part in mask)
+        same = {part.shape for part in mask}
+        for name, parts in columns.items():
+            if {part.shape for part in parts} == same:
+                columns[name] = [nn.functional.pad(part, (0, length - part.shape[1])) for part in parts]
+    return {name: _concatenated(parts) for name, parts in columns.items()}
+
+
+def _concatenated(parts: Sequence[Tensor]) -> Tensor:
+    shapes = {tuple(part.shape[1:]) for part in parts}
+    if len(shapes) > 1:
+        raise ValueError(f"calibration inputs must be of one shape, got {sorted(shapes)}: resize or pad them")
+    return torch.cat(list(parts))
 
 
 def forward(model: nn.Module, inputs: Inputs) -> Tensor:
@@ -155,8 +187,7 @@ def forward(model: nn.Module, inputs: Inputs) -> Tensor:
 
 
 def _first(inputs: Inputs, labels: Tensor | None, count: int) -> Batch:
-    first = inputs[:count] if isinstance(inputs, Tensor) else {name: value[:count] for name, value in inputs.items()}
-    return first, None if labels is None else labels[:count]
+    return rows_of(inputs, slice(count)), None if labels is None else labels[:count]
 
 
 def _nbytes(inputs: Inputs) -> int:

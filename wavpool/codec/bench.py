@@ -101,7 +101,7 @@ class Bench:
             settings = methods.Settings(curve.basis, curve.seed, self.inputs)
             self._prepared = methods.prepare(curve.method, self.network, settings)
             self._curve, self._seconds = curve, time.perf_counter() - start
-        about = {"tool": f"wavpool {__version__}", "method": curve.method, "strength": f"{strength:.6g}"}
+        about = {"method": curve.method, "strength": f"{strength:.6g}"}
         parts = self._prepared.at(strength)
         return earlier, CompressedModel(self._prepared.state, parts, self.network, self.subject.profile, about)
 

@@ -56,15 +56,30 @@ class Prepared(Protocol):
         """What replaces tensors of `state`."""
 
 
-class _Calibrated:
+class CalibratedModel:
+    """A model prepared for `calibrated`.
+
+    Attributes:
+        model: the copy whose BatchNorm is folded.
+    """
+
     def __init__(self, model: nn.Module, settings: Settings) -> None:
         self._passes = Calibrated(model, settings.inputs, settings.basis, settings.seed)
         self._report = settings.report
-        self.state: Mapping[str, Tensor] = self._passes.model.state_dict()
-        self._rest = Weights(self._passes.model, "none")
+        self.model = self._passes.model
+        self.state: Mapping[str, Tensor] = self.model.state_dict()
+        self._rest = Weights(self.model, "none")
 
     def at(self, strength: float) -> Parts:
-        parts = self._passes.at(strength, self._report).parts
+        return self._with_rest(self._passes.at(strength, self._report).parts)
+
+    def scalar(self, strength: float) -> tuple[Parts, float]:
+        """As `at` without dependent quantisation, for `finetune`, and the global step."""
+        parts = self._passes.at(strength, self._report, dependent=False).parts
+        return self._with_rest(parts), self._passes.step(strength)
+
+    def _with_rest(self, parts: Parts) -> Parts:
+        """Parts with those of the weights that calibration does not reach."""
         errors = [weight.relative_error(parts[weight.name]) for weight in self._rest.weights if weight.name in parts]
         share = REST * float(np.median(errors)) if errors else 2.0**-KEPT_BITS
         for weight in self._rest.weights:
@@ -211,7 +226,7 @@ def prepare(name: str, model: nn.Module | Mapping[str, Tensor], settings: Settin
                 "the method calibrated needs a model that can be run and calibration inputs: "
                 "give them, or take the method uniform"
             )
-        return _Calibrated(model, settings)
+        return CalibratedModel(model, settings)
     if name not in RULES:
         raise ValueError(f"method must be one of {', '.join(names())}, got {name!r}")
     return _DataFree(model, settings, RULES[name])

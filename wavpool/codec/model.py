@@ -1,55 +1,24 @@
-"""Models to files and back: `compress`, `CompressedModel`, `load`."""
+"""Models as integers, their files, and these opened again: `CompressedModel`, `load`."""
 
 import contextlib
 import copy
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from .. import __version__
 from ..files import write_with
-from . import methods
-from .batches import Batch, Inputs, as_batches, split_samples
 from .coded import Coded, Method, Stream, decode, describe, encode, encode_lossless, read, reconstruct
 from .container import Container, Entry, dumps
-from .drop import expected_drop
 from .errors import WvpError
-from .evaluate import predict
 from .header import DEFAULT_MAX_BYTES
 from .parts import Parts, ties, zeros
-from .search import strongest
-
-START = {"calibrated": 0.5}  # the first strength that a search tries; 1 of other methods
-FITTED = 0.8  # share of the calibration data that weights are fitted to where a drop is to be measured on them
-TOLERANCE = {"max_drop": 0.08, "max_bytes": 0.02}  # of a search, in logarithms
-CODERS = ("small", "fast", "huffman", "raw")
-
-
-class Event(NamedTuple):
-    """How far `compress` is.
-
-    Attributes:
-        stage: what it is doing.
-        layer: the tensor at hand.
-        done, total: tensors of this stage.
-        nbytes: size of the file, as far as it is known: of the last trial, or of the streams so far.
-    """
-
-    stage: str
-    layer: str
-    done: int
-    total: int
-    nbytes: int
-
-
-Progress = Callable[[Event], Any]
 
 
 class CompressedModel:
@@ -66,7 +35,7 @@ class CompressedModel:
         self, state: Mapping[str, Tensor], parts: Parts, model: nn.Module | None, coder: str,
         attributes: Mapping[str, str], report: Callable[[str, int], None] = lambda name, nbytes: None,
     ) -> None:  # fmt: skip
-        self.attributes = dict(attributes)
+        self.attributes = {"tool": f"wavpool {__version__}", **attributes}
         self._model = model
         self._parts = parts
         self._state = state
@@ -226,144 +195,6 @@ def load(source: str | os.PathLike[str] | bytes, max_bytes: int = DEFAULT_MAX_BY
         OSError: it cannot be opened.
     """
     return LoadedModel(source, max_bytes)
-
-
-def compress(
-    model: nn.Module | Mapping[str, Tensor],
-    *,
-    calibration: Any = None,
-    max_drop: float | None = None,
-    max_bytes: int | None = None,
-    step: float | None = None,
-    evaluate: Any = None,
-    basis: str = "auto",
-    levels: int | None = None,
-    profile: str = "small",
-    method: str | None = None,
-    progress: Progress | None = None,
-    seed: int = 0,
-) -> CompressedModel:
-    """Compress a trained model.
-
-    Exactly one of `max_drop`, `max_bytes` and `step` says how far.
-
-    Args:
-        model: any module, or a state dict alone (which `calibrated` cannot take). It is left as it is.
-        calibration: inputs, of which labels are ignored unless they serve `max_drop`: a DataLoader, a Dataset, a
-            tensor, or an iterable of batches. Some 1,000 samples do; all are held in memory.
-        max_drop: points of accuracy that may be lost.
-        max_bytes: size of the file at most.
-        step: strength of the compression, whose meaning is the method's; 1 is moderate.
-        evaluate: what `max_drop` is measured on: data as `calibration`, labelled or not, or a function from a model to
-            its accuracy (0 to 1). Without it a fifth of `calibration`, whose labels are not looked at, is held out for
-            that. See `expected_drop`.
-        basis: `auto`, `none`, or a transform: `dct`, `haar`, `db2`, ..., perhaps with `@` and what it acts over.
-        levels: of a wavelet.
-        profile: `small` (context mixing), `fast` (asymmetric numeral systems), `huffman` or `raw`.
-        method: one of `methods.names()`; by default `calibrated` with calibration data, else `uniform`.
-        progress: called with an `Event`.
-        seed: of all draws.
-
-    Raises:
-        ValueError: arguments that do not go together, or a target that cannot be met.
-
-    >>> compressed = compress(nn.Linear(64, 64), step=1.0)
-    >>> compressed.nbytes < 64 * 65 * 4, compressed.to_model()(torch.zeros(1, 64)).shape
-    (True, torch.Size([1, 64]))
-    """
-    targets = {"max_drop": max_drop, "max_bytes": max_bytes, "step": step}
-    if sum(target is not None for target in targets.values()) != 1:
-        raise ValueError(f"give exactly one of {', '.join(targets)}")
-    for name, target in targets.items():
-        if target is not None and not (math.isfinite(target) and target > 0):
-            raise ValueError(f"{name} must be a positive number, got {target}")
-    if profile not in CODERS:
-        raise ValueError(f"profile must be one of {', '.join(CODERS)}, got {profile!r}")
-    basis = _with_levels(basis, levels)
-    job = _Job(model, calibration, evaluate, basis, profile, method, progress, seed, held_out=max_drop is not None)
-    if step is not None:
-        return job.at(step)
-    if max_bytes is not None:
-        return job.search("max_bytes", max_bytes, lambda candidate: candidate.nbytes)
-    assert max_drop is not None
-    return job.search("max_drop", max_drop, job.drop())
-
-
-@dataclass
-class _Job:
-    """One call of `compress`."""
-
-    model: nn.Module | Mapping[str, Tensor]
-    calibration: Any
-    evaluate: Any
-    basis: str
-    coder: str
-    method: str | None
-    progress: Progress | None
-    seed: int
-    held_out: bool = False
-
-    def __post_init__(self) -> None:
-        self._batches: list[Batch] = [] if self.calibration is None else list(as_batches(self.calibration))
-        self._held: list[Batch] = []
-        if self.held_out and self.evaluate is None:  # what the weights were fitted to flatters them
-            self._batches, self._held = split_samples(self._batches, FITTED)
-        inputs: Sequence[Inputs] = [batch for batch, _ in self._batches]
-        self.method = self.method or ("calibrated" if inputs else "uniform")
-        self._stage, self._done, self._nbytes = "measuring", 0, 0
-        self._total = len(self.model.state_dict() if isinstance(self.model, nn.Module) else self.model)
-        settings = methods.Settings(self.basis, self.seed, inputs, self._tell)
-        self._tell("")
-        self._prepared = methods.prepare(self.method, self.model, settings)
-
-    def _tell(self, layer: str, nbytes: int | None = None) -> None:
-        self._nbytes = self._nbytes if nbytes is None else nbytes
-        if self.progress is not None:
-            self.progress(Event(self._stage, layer, self._done, self._total, self._nbytes))
-        self._done += 1
-
-    def at(self, strength: float) -> CompressedModel:
-        """The model at a strength of the method."""
-        self._stage, self._done = "rounding", 0
-        parts = self._prepared.at(strength)
-        self._stage, self._done = "coding", 0
-        attributes = {"tool": f"wavpool {__version__}", "method": str(self.method), "strength": f"{strength:.6g}"}
-        model = self.model if isinstance(self.model, nn.Module) else None
-        return CompressedModel(self._prepared.state, parts, model, self.coder, attributes, self._tell)
-
-    def search(self, target: str, limit: float, measure: Callable[[CompressedModel], float]) -> CompressedModel:
-        """The smallest file that loses no more than `max_drop`, or the best that takes no more than `max_bytes`."""
-
-        def attempt(strength: float) -> tuple[float, CompressedModel]:
-            candidate = self.at(strength)
-            return measure(candidate) / limit, candidate
-
-        start = START.get(str(self.method), 1.0)
-        return strongest(attempt, start, TOLERANCE[target], grows=target == "max_drop").result
-
-    def drop(self) -> Callable[[CompressedModel], float]:
-        """Function from a compressed model to the points of accuracy that it loses."""
-        if not isinstance(self.model, nn.Module):
-            raise ValueError("max_drop needs a model that can be run, not a state dict alone: give max_bytes or step")
-        if callable(self.evaluate) and not hasattr(self.evaluate, "__iter__"):
-            measure = self.evaluate
-            before = float(measure(self.model))
-            return lambda candidate: 100 * (before - float(measure(candidate.to_model())))
-        data = self._held if self.evaluate is None else list(as_batches(self.evaluate))
-        if not data:
-            raise ValueError("max_drop needs calibration data, or evaluate, to measure accuracy on")
-        original = predict(self.model, data)
-        return lambda candidate: expected_drop(predict(candidate.to_model(), data), original, self.evaluate is not None)
-
-
-def _with_levels(basis: str, levels: int | None) -> str:
-    """A basis with a number of levels put in: `haar@row` and 2 are `haar:2@row`."""
-    if levels is None:
-        return basis
-    name, at, over = basis.partition("@")
-    if basis in ("auto", "none"):
-        raise ValueError(f"levels go with a wavelet, not with the basis {basis}")
-    return f"{name}:{levels}{at}{over}" if levels else "none"
 
 
 def _row(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..bases import Basis, basis_for, candidates
-from ..batches import Inputs
+from ..batches import Inputs, joined
 from ..coded import DTYPES, Coded, reconstruct
 from ..layout import Layout, layout_of
 from ..parts import Parts, coded_floats, coded_vector, ties
@@ -60,7 +60,7 @@ class Calibrated:
         self.model = copy.deepcopy(model).eval()
         with torch.no_grad():
             self.pairs = fold_batchnorm(self.model, batches[0])
-        self._inputs = _joined(batches)
+        self._inputs = joined(batches)
         self._basis, self._seed = basis, seed
         self._chosen: dict[str, Basis] = {}
         self._ties = ties(self.model.state_dict())
@@ -74,14 +74,19 @@ class Calibrated:
         """Number of layers that a pass reports."""
         return len(self._layers)
 
-    def at(self, strength: float, report: Report = lambda layer: None) -> Pass:
+    def step(self, strength: float) -> float:
+        """The global step at a strength: to be wrong by it in one weight costs `step**2 / 2` nats."""
+        return strength * self._unit
+
+    def at(self, strength: float, report: Report = lambda layer: None, dependent: bool = True) -> Pass:
         """Round all layers.
 
         Args:
             strength: of the compression; steps are proportional to it.
             report: told of each layer.
+            dependent: quantise dependently where the layer is not too large for that.
         """
-        step = strength * self._unit
+        step = self.step(strength)
         parts: Parts = {}
         twins = Twins(self.model, self._layers)
 
@@ -93,7 +98,7 @@ class Calibrated:
                 gap = _channel_mean(original - twin, 1) * module.weight
                 self._replace_bias(twins, parts, name, module.bias + gap, step)
             elif is_weighted(module) and module.weight.dtype in DTYPES and bool(module.weight.isfinite().all()):
-                self._replace_weight(twins, parts, name, module, original, twin, step)
+                self._replace_weight(twins, parts, name, module, original, twin, step, dependent)
 
         def after(name: str, bias: Tensor, original: Tensor, twin: Tensor) -> Tensor:
             if name not in self.sensitivity:
@@ -105,8 +110,9 @@ class Calibrated:
         return Pass(parts, original, compressed)
 
     def _replace_weight(
-        self, twins: Twins, parts: Parts, name: str, module: Weighted, original: Tensor, twin: Tensor, step: float
-    ) -> None:
+        self, twins: Twins, parts: Parts, name: str, module: Weighted, original: Tensor, twin: Tensor, step: float,
+        dependent: bool,
+    ) -> None:  # fmt: skip
         key = self._ties.get(f"{name}.weight", f"{name}.weight")
         if key not in parts:
             layout = layout_of(module.weight.shape, module)
@@ -114,19 +120,19 @@ class Calibrated:
             weight = module.weight.detach().double().cpu().reshape(layout.rows, -1)
             target = corrected(weight, moments, CORRECTION)
             about = target, moments.own, self.sensitivity[name], step, layout
-            parts[key] = self._rounded(key, lambda basis: problem(*about, basis, module.weight.dtype), layout)
+            given = self._in_basis(key, lambda basis: problem(*about, basis, module.weight.dtype), layout)
+            parts[key] = (round_dependent(given) if dependent else None) or round_scalar(given)[0]
         coded = parts[key]
         assert isinstance(coded, Coded)
         twins.replace(name, "weight", reconstruct(coded))
 
-    def _rounded(self, key: str, given: Callable[[Basis], Problem], layout: Layout) -> Coded:
+    def _in_basis(self, key: str, given: Callable[[Basis], Problem], layout: Layout) -> Problem:
         """The layer in its basis, which is chosen at the first pass."""
         if key not in self._chosen:
             bases = candidates(layout) if self._basis == "auto" else [basis_for(self._basis, layout)]
             costs = {basis: round_scalar(given(basis))[1] if len(bases) > 1 else 0.0 for basis in bases}
             self._chosen[key] = min(costs, key=lambda basis: costs[basis])
-        chosen = given(self._chosen[key])
-        return round_dependent(chosen) or round_scalar(chosen)[0]
+        return given(self._chosen[key])
 
     def _replace_bias(self, twins: Twins, parts: Parts, name: str, bias: Tensor, step: float) -> Tensor:
         """Round a bias, whose input is 1, by the rule of the weights; returns it."""
@@ -187,7 +193,7 @@ def corrected_biases(model: nn.Module, batches: Sequence[Inputs], parts: Parts) 
         gap = _channel_mean(original - twin, channel_axis(layers[name], original))
         return replace(name, bias + gap) - bias
 
-    twins.run(_joined(batches), visit, after)
+    twins.run(joined(batches), visit, after)
     return found
 
 
@@ -198,29 +204,6 @@ def _layers(model: nn.Module) -> dict[str, nn.Module]:
         for name, module in model.named_modules()
         if is_weighted(module) or (isinstance(module, _BatchNorm) and module.affine)
     }
-
-
-def _joined(batches: Sequence[Inputs]) -> Inputs:
-    """All batches as one; sequences that an attention mask belongs to are filled up with zeros."""
-    first = batches[0]
-    if isinstance(first, Tensor):
-        return _concatenated([batch for batch in batches if isinstance(batch, Tensor)])
-    maps = [batch for batch in batches if not isinstance(batch, Tensor)]
-    columns = {name: [batch[name] for batch in maps] for name in first}
-    if (mask := columns.get("attention_mask")) is not None:
-        length = max(part.shape[1] for part in mask)
-        same = {part.shape for part in mask}
-        for name, parts in columns.items():
-            if {part.shape for part in parts} == same:
-                columns[name] = [nn.functional.pad(part, (0, length - part.shape[1])) for part in parts]
-    return {name: _concatenated(parts) for name, parts in columns.items()}
-
-
-def _concatenated(parts: Sequence[Tensor]) -> Tensor:
-    shapes = {tuple(part.shape[1:]) for part in parts}
-    if len(shapes) > 1:
-        raise ValueError(f"calibration inputs must be of one shape, got {sorted(shapes)}: resize or pad them")
-    return torch.cat(list(parts))
 
 
 def _channel_mean(x: Tensor, axis: int) -> Tensor:
