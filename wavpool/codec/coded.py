@@ -39,7 +39,7 @@ from .trellis import levels
 from .wire import read_basis, write_basis
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # of a coded tensor
-BLOCK = 2**18  # elements to decode at a time
+BLOCK = 2**16  # elements to decode at a time
 LARGEST_CODEBOOK = 2**16
 LARGEST = 2**30  # an integer's size, so that twice it is still an int32
 DEFAULT_MAX_BYTES = 2**34
@@ -258,24 +258,27 @@ def reconstruct(coded: Coded) -> Tensor:
     """The tensor that a coded weight decodes to, bit for bit, on the CPU."""
     layout = coded.layout
     rows, cols, taps = layout.size
-    q = levels(coded.q) if coded.trellis else coded.q
     row = factor(coded.row, ROW_FRACTION)[:, None, None]
     column = factor(coded.col[:, None] + coded.tap, COLUMN_FRACTION)
     out = torch.empty(layout.size, dtype=coded.dtype)
-    step = rows if coded.basis.mixes_rows else max(1, BLOCK // (cols * taps))
+    step = rows if coded.basis.mixes_rows else 4 * max(1, BLOCK // (4 * cols * taps))
+    odd = np.zeros(4, dtype=np.int8)
     for start in range(0, rows, step):
         block = slice(start, start + step)
-        coefficients = _values(coded, q, block) * column * row[block]
+        coefficients = _values(coded, block, odd)
+        coefficients *= column
+        coefficients *= row[block]
         out[block] = torch.from_numpy(coded.basis.exact_inverse(coefficients, layout))
     return layout.restore(out)
 
 
-def _values(coded: Coded, q: Indices, block: slice) -> NDArray[np.float64]:
-    """Numbers that the integers of some rows stand for, before the steps: (rows, cols, taps)."""
+def _values(coded: Coded, block: slice, odd: NDArray[np.int8]) -> NDArray[np.float64]:
+    """Numbers that the integers of some rows stand for, before the steps: (rows, cols, taps); `odd` as in `levels`."""
+    q = coded.q[block]
     if coded.codebook is None:
-        return q[block].astype(np.float64)
+        return (levels(q, odd) if coded.trellis else q).astype(np.float64)
     book = coded.codebook.astype(np.float64)
-    entry = q[block] + coded.zero
+    entry = q + coded.zero
     if book.ndim == 1:
         return book[entry]
     return np.take_along_axis(book[block], entry.reshape(len(entry), -1), axis=1).reshape(entry.shape)

@@ -26,28 +26,33 @@ TABLE = 32  # integers whose rates are estimated; beyond, an integer costs two m
 ROUNDS = 3  # of choosing a path and estimating rates from it
 
 
-def levels(q: Indices) -> Indices:
+def levels(q: Indices, odd: NDArray[np.int8] | None = None) -> Indices:
     """Multiples of the step that dependently quantised integers stand for: 2 q - sign(q) [odd state].
 
     Args:
         q: int32 of any shape, within 2**30 of zero.
+        odd: four zeros, and from call to call the state, where a sequence is taken in pieces of a multiple of four.
 
     >>> levels(np.array([1, 1, 1, -1, 0, 1], dtype=np.int32))
     array([ 2,  2,  1, -2,  0,  2], dtype=int32)
     """
     flat = np.ascontiguousarray(q).reshape(-1)
-    return (2 * flat - quantisers(flat) * np.sign(flat)).reshape(q.shape)
+    return (2 * flat - quantisers(flat, odd) * np.sign(flat)).reshape(q.shape)
 
 
-def quantisers(q: Indices) -> NDArray[np.int8]:
-    """The quantiser, 0 or 1, that is in force at each of the integers `(n,)`.
+def quantisers(q: Indices, state: NDArray[np.int8] | None = None) -> NDArray[np.int8]:
+    """The quantiser, 0 or 1, that is in force at each of the integers `(n,)`; `state` as `odd` of `levels`.
 
     The machine is linear over parities and forgets an odd integer in steps of period four: the last bit of its state at
     position t is the parity of how many odd integers stand at positions i < t with (t - i) mod 4 of 2 or 3.
     """
-    odd = np.zeros((-(-len(q) // 4) + 1, 4), dtype=np.int8)  # a row of zeros stands before the first four
+    odd = np.zeros((-(-len(q) // 4) + 1, 4), dtype=np.int8)  # what came before stands before the first four
+    if state is not None:
+        odd[0] = state
     odd[1:].reshape(-1)[: len(q)] = q & 1
     total = np.bitwise_xor.accumulate(odd, axis=0)
+    if state is not None:
+        state[:] = total[-1]
     before, until = total[:-1], total[1:]
     second = np.empty_like(until)
     second[:, 0] = before[:, 1] ^ before[:, 2]

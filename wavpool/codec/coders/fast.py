@@ -8,6 +8,7 @@ Stream: the tensor's level and those that code the three lists of levels (4 byte
 constriction's `AnsCoder`, little endian, without the zero bytes at the end.
 """
 
+from collections.abc import Iterator
 from importlib import import_module
 from itertools import accumulate
 from typing import Any
@@ -26,6 +27,7 @@ UNIT_LEVEL = 12  # of an expected magnitude of 1
 WIDE_LEVEL = 18  # from here on the lowest bits are coded as they are
 WINDOW = 63  # larger magnitudes are escaped
 SHAPE_LEVEL = 10  # codes the shapes
+PIECE = 2**17  # values to decode at a time
 SMOOTHING = 16  # values of average magnitude added to each row, column and tap before its level is measured
 
 
@@ -36,7 +38,9 @@ def encode(values: Integers, trellis: bool) -> bytes:
     stream = _constriction().stream
     coder = stream.stack.AnsCoder()
     base, sides = _fit(values)
-    order, counts = _grouping(base, sides)
+    levels = _levels(base, sides)
+    order = np.argsort(levels, kind="stable")
+    counts = np.bincount(levels).tolist()
     ends = list(accumulate(counts))
     grouped = values.reshape(-1)[order]
     groups = [
@@ -65,14 +69,15 @@ def decode(data: bytes, shape: Shape, trellis: bool) -> Integers:
     stream = _constriction().stream
     words = np.frombuffer(data[4:] + bytes(-len(data) % 4), "<u4").astype(np.uint32)
     coder = stream.stack.AnsCoder(words)
-    sides = [_pop(stream, coder, n, level, DEFAULT) for n, level in zip(shape, data[1:4], strict=True)]
-    order, counts = _grouping(data[0], [side.clip(-LEVELS, LEVELS) for side in sides])
-    used = [(level, count) for level, count in enumerate(counts) if count]
-    shapes = _pop(stream, coder, SHAPES * len(used), SHAPE_LEVEL, DEFAULT).reshape(-1, SHAPES).tolist()
-    groups = [_pop(stream, coder, n, level, tuple(shaping)) for (level, n), shaping in zip(used, shapes, strict=True)]
+    sides = [_pop_all(stream, coder, n, level, DEFAULT) for n, level in zip(shape, data[1:4], strict=True)]
+    levels = _levels(data[0], [side.clip(-LEVELS, LEVELS) for side in sides])
+    pieces = (levels[start : start + PIECE] for start in range(0, levels.size, PIECE))
+    used = np.flatnonzero(sum(np.bincount(piece, minlength=LEVELS) for piece in pieces)).tolist()
+    shapes = _pop_all(stream, coder, SHAPES * len(used), SHAPE_LEVEL, DEFAULT).reshape(-1, SHAPES).tolist()
+    for level, shaping in zip(used, shapes, strict=True):
+        _pop(stream, coder, values.reshape(-1), levels, level, tuple(shaping))
     if not coder.is_empty():
         raise WvpError("a stream does not end where its tensor does: the file is damaged")
-    values.reshape(-1)[order] = np.concatenate(groups)
     return values
 
 
@@ -101,11 +106,11 @@ def _fit(values: Integers) -> tuple[int, list[Integers]]:
     return _level(mean), sides
 
 
-def _grouping(base: int, sides: list[Integers]) -> tuple[NDArray[np.intp], list[int]]:
-    """Order that puts values of a level together, and how many each level has."""
+def _levels(base: int, sides: list[Integers]) -> NDArray[np.uint8]:
+    """Level of every value, flat."""
     rows, cols, taps = (side.astype(np.int16) for side in sides)
-    levels = (base + rows[:, None, None] + cols[:, None] + taps).clip(0, LEVELS - 1).astype(np.uint8).reshape(-1)
-    return np.argsort(levels, kind="stable"), np.bincount(levels, minlength=LEVELS).tolist()
+    levels = base + rows[:, None, None] + cols[:, None] + taps
+    return levels.clip(0, LEVELS - 1, out=levels).astype(np.uint8).reshape(-1)
 
 
 def _shift(level: int) -> int:
@@ -136,16 +141,38 @@ def _push(stream: Any, coder: Any, values: Integers, level: int, shape: Shaping)
     coder.encode_reverse(symbols.astype(np.int32), _model(stream, level, shape))
 
 
-def _pop(stream: Any, coder: Any, count: int, level: int, shape: Shaping) -> Integers:
-    """Inverse of `_push`."""
+def _pop(stream: Any, coder: Any, values: Integers, levels: NDArray[np.uint8], level: int, shape: Shaping) -> None:
+    """Inverse of `_push`: put the values of a level where they belong, some at a time to save memory."""
     uniform, shift = stream.model.Uniform, _shift(level)
-    symbols: Integers = coder.decode(_model(stream, level, shape), count)
-    escaped = symbols > 2 * WINDOW
-    values = (symbols - WINDOW) << shift
+    model = _model(stream, level, shape)
+    number = 0
+    for part, here, count in _parts(values, levels, level):
+        part[here] = symbols = coder.decode(model, count) - WINDOW
+        number += int(np.count_nonzero(symbols > WINDOW))
     if shift:
-        values |= coder.decode(uniform(1 << shift), count)
-    if escaped.any():
-        number = int(escaped.sum())
+        for part, here, count in _parts(values, levels, level):
+            part[here] = part[here] << shift | coder.decode(uniform(1 << shift), count)
+    if number:
         high = coder.decode(uniform(1 << 16), number)
-        values[escaped] = high << 16 | coder.decode(uniform(1 << 16), number)
+        numbers = high << 16 | coder.decode(uniform(1 << 16), number)
+        for part, here, _ in _parts(values, levels, level):
+            here &= part >> shift > WINDOW
+            escapes = int(np.count_nonzero(here))
+            part[here], numbers = numbers[:escapes], numbers[escapes:]
+
+
+def _parts(
+    values: Integers, levels: NDArray[np.uint8], level: int
+) -> Iterator[tuple[Integers, NDArray[np.bool_], int]]:
+    """Pieces of the values, where they have a level, and how many of them do."""
+    for start in range(0, values.size, PIECE):
+        here = levels[start : start + PIECE] == level
+        if count := int(np.count_nonzero(here)):
+            yield values[start : start + PIECE], here, count
+
+
+def _pop_all(stream: Any, coder: Any, count: int, level: int, shape: Shaping) -> Integers:
+    """Values that are all of one level."""
+    values = np.zeros(count, np.int32)
+    _pop(stream, coder, values, np.full(count, level, np.uint8), level, shape)
     return values
