@@ -4,6 +4,7 @@ A table says how likely a magnitude is to go on: from 0 to 1, from 1 to 2, from 
 These are steps of a quarter octave of odds; what a level has by default is shifted by a "shape" of four small numbers.
 """
 
+import math
 from decimal import Decimal, localcontext
 from functools import cache, lru_cache
 
@@ -50,9 +51,9 @@ def probabilities(level: int, shape: Shaping, window: int) -> NDArray[np.float64
 
 def fit(sizes: NDArray[np.int32], level: int) -> Shaping:
     """The shape of a table for these magnitudes; the encoder's choice, so floats will do."""
-    at_least = [sizes.size, *(int((sizes >= k).sum()) for k in range(1, SHAPES))]
-    beyond = np.maximum(sizes.astype(np.int64) - SHAPES + 1, 0)
-    goes = [*at_least[1:], int(beyond.sum())]
+    at_least = [sizes.size, *(int(np.count_nonzero(sizes >= k)) for k in range(1, SHAPES))]
+    beyond = int(sizes.sum(dtype=np.int64)) - sum(at_least[1:])
+    goes = [*at_least[1:], max(beyond, 0)]  # the size of -2**31 is negative
     stays = [total - went for total, went in zip(at_least, goes, strict=True)]
     stays[-1] = at_least[-1]
     shape = []
@@ -60,5 +61,5 @@ def fit(sizes: NDArray[np.int32], level: int) -> Shaping:
         start = STARTS[k][level]
         prior = 4 * ratios()[start] / 65536
         odds = (went + prior) / (stayed + 4 - prior)
-        shape.append(int(np.clip(np.rint(32 + 4 * np.log2(odds)), 0, ODDS - 1)) - start)
+        shape.append(min(max(round(32 + 4 * math.log2(odds)), 0), ODDS - 1) - start)
     return tuple(shape)
