@@ -35,7 +35,7 @@ RESULTS, RUNS = ROOT / "results" / "codec", ROOT / "runs" / "codec"
 CALIBRATED, DATA_FREE = "wavpool, calibrated", "wavpool, no data"
 NNCODEC = {"plain": "NNCodec", "folded": "NNCodec, folded", "recalibrated": "NNCodec, recalibrated"}
 PEERS = (NNCODEC["folded"], NNCODEC["recalibrated"])
-STRENGTHS, DATA_FREE_STRENGTHS = (0.5, 0.6, 0.7, 0.85), (0.3, 0.38, 0.46)
+STRENGTHS, DATA_FREE_STRENGTHS = (0.3, 0.36, 0.43, 0.5, 0.6, 0.7), (0.3, 0.38, 0.46, 0.58, 0.7)
 MAX_DROP, KL = 0.5, 0.05
 COLUMNS = ("model", "coder", "setting", "bytes", "accuracy", "drop", "drop_low", "drop_high", "kl", "agreement")
 

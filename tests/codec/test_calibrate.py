@@ -13,7 +13,7 @@ from wavpool.codec.calibrate.feedback import Expected, feedback
 from wavpool.codec.calibrate.folding import fold_batchnorm
 from wavpool.codec.calibrate.layers import patches
 from wavpool.codec.calibrate.passes import Calibrated, corrected_biases
-from wavpool.codec.calibrate.sensitivity import TEMPERATURE, output_sensitivity
+from wavpool.codec.calibrate.sensitivity import TEMPERATURE, sensitivity
 from wavpool.codec.coded import Coded, reconstruct
 
 
@@ -125,10 +125,21 @@ def test_sensitivity_of_logits_is_their_variance() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(5, 3))
     x = 3 * torch.randn(4000, 5)
-    found = output_sensitivity(model, [x], {"0": model[0]})["0"]
+    found = sensitivity(model, [x], {"0": model[0]}, {"0.weight": model[0].weight})
     p = torch.softmax(model(x) / TEMPERATURE, 1)
-    expected = (p * (1 - p)).mean(0) / TEMPERATURE**2
-    assert torch.allclose(found.float(), expected, rtol=0.05)
+    variance = p * (1 - p) / TEMPERATURE**2
+    assert torch.allclose(found.outputs["0"].float(), variance.mean(0), rtol=0.05)
+    assert found.weights["0.weight"].shape == (3, 5)
+
+
+def test_sensitivity_of_weights_is_that_of_their_outputs_times_their_inputs() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 3))
+    x = 3 * torch.randn(4000, 5) * torch.arange(1.0, 6)
+    found = sensitivity(model, x.split(4), {}, {"0.weight": model[0].weight}).weights["0.weight"]
+    p = torch.softmax(model(x) / TEMPERATURE, 1)
+    expected = (p * (1 - p) / TEMPERATURE**2).T @ x.square() / len(x)
+    assert torch.allclose(found.float(), expected, rtol=0.2)
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
 
 

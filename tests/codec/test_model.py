@@ -126,6 +126,25 @@ def test_max_bytes_is_kept_and_used(network: nn.Module, limit: int, calibrated: 
     assert 0.9 * limit < compress(network, calibration=calibration, max_bytes=limit).nbytes <= limit
 
 
+class OwnLinear(nn.Linear):
+    """A layer that calibration cannot look into."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.weight.T + self.bias
+
+
+def test_layers_with_a_forward_of_their_own_are_rounded_by_their_sensitivity(network: nn.Module) -> None:
+    images = digits()[0]
+    own = nn.Sequential(OwnLinear(64, 48), nn.BatchNorm1d(48), nn.ReLU(), nn.Linear(48, 10)).eval()
+    own.load_state_dict(network.state_dict())
+    errors = []
+    for calibration in (images[:600], None):
+        compressed = compress(own, calibration=calibration, max_bytes=1200)
+        assert 0.9 * 1200 < compressed.nbytes <= 1200
+        errors.append(float((compressed.to_model()(images[1200:]) - own(images[1200:])).detach().square().mean()))
+    assert errors[0] < 0.8 * errors[1]
+
+
 def test_max_drop_by_a_function(network: nn.Module) -> None:
     images, labels = digits()
 

@@ -5,7 +5,6 @@ says only that more of it makes a smaller file. `calibrated` is the one to use; 
 against, among them what the literature and this package's ancestors did.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -24,7 +23,6 @@ from .scales import ROW_FRACTION, nearest_index
 
 DEAD_ZONE = 0.4  # rounding offset of `uniform`: best where bytes count
 TRELLIS_RATE = 0.1  # squared steps a bit, as in calibration
-REST = 0.5  # error of what calibration does not reach, embeddings above all, relative to that of what it does
 KEPT_BITS = 8  # of the values that pruning keeps
 
 
@@ -71,22 +69,33 @@ class CalibratedModel:
         self._rest = Weights(self.model, "none")
 
     def at(self, strength: float) -> Parts:
-        return self._with_rest(self._passes.at(strength, self._report).parts)
+        return self._with_rest(self._passes.at(strength, self._report).parts, self._passes.step(strength))
 
     def scalar(self, strength: float) -> tuple[Parts, float]:
         """As `at` without dependent quantisation, for `finetune`, and the global step."""
         parts = self._passes.at(strength, self._report, dependent=False).parts
-        return self._with_rest(parts), self._passes.step(strength)
+        step = self._passes.step(strength)
+        return self._with_rest(parts, step), step
 
-    def _with_rest(self, parts: Parts) -> Parts:
-        """Parts with those of the weights that calibration does not reach."""
-        errors = [weight.relative_error(parts[weight.name]) for weight in self._rest.weights if weight.name in parts]
-        share = REST * float(np.median(errors)) if errors else 2.0**-KEPT_BITS
+    def _with_rest(self, parts: Parts, step: float) -> Parts:
+        """Parts of all weights: what the pass does not reach is rounded one by one, by the same rule of steps."""
         for weight in self._rest.weights:
             if weight.name not in parts:
-                row = nearest_index([math.sqrt(12) * share * weight.scale], ROW_FRACTION)
-                parts[weight.name] = weight.coded(uniform(weight.coefficients, steps(row)), row)
+                row = nearest_index(self._steps(weight, step), ROW_FRACTION)
+                parts[weight.name] = weight.coded(uniform(weight.coefficients, steps(row), DEAD_ZONE), row)
         return self._rest.vectors() | parts
+
+    def _steps(self, weight: Weight, step: float) -> Array:
+        """Steps of the rows, between those for their own sensitivity and for that of all.
+
+        What no sample asked for, such as the embedding of a rare word, may yet be asked for.
+        """
+        found = self._passes.of_weights.get(weight.name)
+        if found is None or not found.any():  # nothing depends on it
+            return np.full(1, 2.0 ** (1 - KEPT_BITS) * weight.scale)
+        of_rows = weight.layout.view(found).mean((1, 2)).numpy()
+        of_steps: Array = step / np.sqrt(0.5 * (of_rows + of_rows.mean()))
+        return of_steps
 
 
 class _DataFree:

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +17,7 @@ from ..parts import Parts, coded_floats, coded_vector, ties
 from .folding import fold_batchnorm
 from .layers import Weighted, channel_axis, groups_of, is_weighted, patches
 from .rounding import Moments, Problem, corrected, problem, round_dependent, round_scalar
-from .sensitivity import output_sensitivity
+from .sensitivity import sensitivity
 from .twin import Twins
 
 CORRECTION = 0.5  # how far weights go to make up for errors of the layers before
@@ -54,6 +54,8 @@ class Calibrated:
 
     Attributes:
         model: the copy whose BatchNorm is folded; its state dict is what the parts of a pass replace tensors of.
+        sensitivity: Fisher information of the outputs of the layers that a pass visits.
+        of_weights: that of the weights which it does not.
     """
 
     def __init__(self, model: nn.Module, batches: Sequence[Inputs], basis: str = "auto", seed: int = 0) -> None:
@@ -65,8 +67,10 @@ class Calibrated:
         self._chosen: dict[str, Basis] = {}
         self._ties = ties(self.model.state_dict())
         self._layers = _layers(self.model)
-        self.sensitivity = output_sensitivity(self.model, batches, self._layers, seed)
+        others = _others(self.model, self._layers)
+        self.sensitivity, self.of_weights = sensitivity(self.model, batches, self._layers, others, seed)
         weights = sum(module.weight.numel() for module in self._layers.values() if is_weighted(module))
+        weights += sum(other.numel() for other in others.values())
         self._unit = math.sqrt(24 * TYPICAL_LOSS / max(weights, 1))
 
     @property
@@ -204,6 +208,12 @@ def _layers(model: nn.Module) -> dict[str, nn.Module]:
         for name, module in model.named_modules()
         if is_weighted(module) or (isinstance(module, _BatchNorm) and module.affine)
     }
+
+
+def _others(model: nn.Module, layers: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """Weights that a pass does not reach: embeddings, transposed convolutions, what has a forward of its own."""
+    seen = {f"{name}.weight" for name in layers}
+    return {name: tensor for name, tensor in model.named_parameters() if tensor.ndim > 1 and name not in seen}
 
 
 def _channel_mean(x: Tensor, axis: int) -> Tensor:
