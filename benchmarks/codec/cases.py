@@ -21,9 +21,10 @@ class Case:
     calibration: Load
     validation: Load
     test: Load
+    train: Load | None = None
 
 
-_CIFAR10 = (data.cifar10_calibration, data.cifar10_validation, data.cifar10_test)
+_CIFAR10 = (data.cifar10_calibration, data.cifar10_validation, data.cifar10_test, data.cifar10_train)
 _IMAGENET = (data.imagenet_calibration, data.imagenet_calibration, data.imagenet_test)
 CASES = {
     "resnet20": Case(networks.resnet20, *_CIFAR10),

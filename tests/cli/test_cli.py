@@ -103,6 +103,15 @@ class TestCompress:
         assert float((model(inputs).argmax(1) == labels).float().mean()) >= 0.98
         assert "times smaller" in out
 
+    def test_fine_tuned(self, run: Run, tmp_path: Path):
+        settings = ("--calibration", "cli_nets:data", "--step", "1.5", "--finetune", "20")
+        code, _, err = run("compress", "cli_nets:net", "-o", "net.wvp", *settings)
+        assert code == 0, err
+        from cli_nets import data, net
+
+        compress(net(), calibration=data(), step=1.5, finetune=20).save(tmp_path / "same.wvp")
+        assert (tmp_path / "net.wvp").read_bytes() == (tmp_path / "same.wvp").read_bytes()
+
     def test_of_a_registered_network_with_a_checkpoint(self, run: Run, tmp_path: Path):
         name = min(timm.list_models("wavpool*"))
         torch.save(timm.create_model(name).state_dict(), tmp_path / "c.pth")
@@ -188,6 +197,7 @@ MISTAKES = [
     (("compress", "cli_nets:net", "-o", "x.wvp", "--max-drop", "1"), "--max-drop needs --calibration"),
     (("compress", "cli_nets:net", "-o", "x.wvp", "--max-bytes", "many"), "'many' is no size"),
     (("compress", "cli_nets:net", "-o", "x.wvp", "--step", "-1"), "step must be a positive number"),
+    (("compress", "cli_nets:net", "-o", "x.wvp", "--step", "1", "--finetune", "2"), "--finetune needs --calibration"),
     (("compress", "cli_nets:net", "-o", "x.wvp", "--step", "1", "--method", "best"), "method must be one of"),
     (("compress", "cli_nets:net", "-o", "x.wvp", "--step", "1", "--basis", "warblet"), "warblet"),
     (("compress", "cli_nets:net", "-o", "x.wvp", "--step", "1", "--device", "abacus"), "no device 'abacus'"),

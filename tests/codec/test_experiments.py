@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.codec import ancestors, bases, compare
+from benchmarks.codec import ancestors, bases, compare, finetuned
 from benchmarks.codec.cases import Case
+from benchmarks.codec.nncodec_rival import read_rows
 from wavpool.codec.points import Curve
 
 # Weights that are smooth over an image of 8 x 8, and labels that are the network's own.
@@ -42,8 +43,8 @@ def case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Case:
     (tmp_path / "experiment_net.py").write_text(MODULE)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     module = importlib.import_module("experiment_net")
-    case = Case(module.net, module.calibration, module.calibration, module.test)
-    for user in (bases, compare):
+    case = Case(module.net, module.calibration, module.calibration, module.test, module.calibration)
+    for user in (bases, compare, finetuned):
         monkeypatch.setattr(user, "CASES", {"net": case})
     for user in (ancestors, compare):
         monkeypatch.setattr(user, "RUNS", tmp_path / "runs")
@@ -87,6 +88,18 @@ def test_an_ancestors_experiment_leaves_tables_and_figures(
     assert len((tmp_path / "out" / "sweep.csv").read_text().splitlines()) == 6
     assert (tmp_path / "out" / "tradeoff.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "runs" / "ancestors-tiny" / "report.html").exists()
+
+
+def test_fine_tuning_is_compared_at_one_size(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finetuned, "NETWORKS", ("net",))
+    settings = ["--epochs", "3", "--samples", "400", "--output", str(tmp_path)]
+    finetuned.main(["net", "--max-bytes", "900", *settings])
+    finetuned.main(["net", "--max-bytes", "700", "900", *settings])
+    rows = read_rows(tmp_path / "finetuned.csv", ("model",), finetuned.WHOLE)
+    assert [row["max_bytes"] for row in rows] == [700, 700, 900, 900]
+    assert all(0.9 * row["max_bytes"] < row["bytes"] <= row["max_bytes"] for row in rows)
+    assert all((row["samples"] > 0) == bool(number % 2) for number, row in enumerate(rows))
+    assert "| net | " in (tmp_path / "finetuned.md").read_text()
 
 
 def test_ours_has_rows_with_and_without_data(case: Case) -> None:

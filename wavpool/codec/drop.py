@@ -12,8 +12,8 @@ from torch import Tensor
 from .evaluate import Predictions, divergence, evaluate
 
 POINTS_OF_DIVERGENCE = 15.0
-"""Points of accuracy a nat of KL(original || compressed) on unseen data: 11 to 18 of ResNet-20 and ResNet-56, whose files
-of 34 to 109 KB and 70 to 335 KB are in results/codec/compare.csv."""
+"""Points of accuracy a nat of KL(original || compressed) on unseen data: mostly 11 to 18 of ResNet-20 and ResNet-56, as
+results/codec/compare.csv shows."""
 POINTS_OF_ERROR = 29.0
 """Points of accuracy a unit of relative squared error of the logits, on any data; of the same two networks about 17 on
 average, and this with a margin for the scatter of a third of that from one network and calibration set to the next."""
