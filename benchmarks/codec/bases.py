@@ -4,7 +4,7 @@
 
 Only the layers of one kind are rounded, all others stay as they are, so that the bytes are those of this kind. The
 bytes are where the divergence of the network's outputs from the original's reaches 0.05, by `uniform` rounding without
-data and, for the kernels, by `calibrated` rounding. The dropped coefficients are the smallest of all these layers; no
+data. The dropped coefficients are the smallest of all these layers; no
 other rounding is done to the rest. Written are results/codec/bases.csv, .md and .png; rows of kinds that are not named
 stay.
 """
@@ -79,7 +79,7 @@ KINDS = {
         "resnet20",
         lambda layout: layout.kernel == (3, 3),
         ("none", *_over("dct dst1 dst2 dft haar", "taps"), *_over("dct haar db2", "row"), "haar@matrix"),
-        ("uniform", "calibrated"),
+        ("uniform",),
         0.5,
         2_000,
     ),
