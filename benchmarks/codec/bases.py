@@ -4,9 +4,8 @@
 
 Only the layers of one kind are rounded, all others stay as they are, so that the bytes are those of this kind. The
 bytes are where the divergence of the network's outputs from the original's reaches 0.05, by `uniform` rounding without
-data. The dropped coefficients are the smallest of all these layers; no
-other rounding is done to the rest. Written are results/codec/bases.csv, .md and .png; rows of kinds that are not named
-stay.
+data. The dropped coefficients are the smallest of all these layers; no other rounding is done to the rest. Written are
+results/codec/bases.csv, .md and .png; rows of kinds that are not named stay.
 """
 
 from __future__ import annotations

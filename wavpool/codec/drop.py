@@ -21,8 +21,8 @@ POINTS_OF_ERROR = 29.0
 average, and this with a margin for the scatter of a third of that from one network and calibration set to the next."""
 
 POINTS_OF_BELIEF = 1.9
-"""Points of accuracy a point that is believed to be lost with the errors of other samples: 0.9 to 1.9 of ResNet-8, VGG and a
-perceptron, networks of this repository; 1.3 and more of ResNet-20 and -56, where belief says little."""
+"""Points of accuracy a point that is believed to be lost with the errors of other samples: 0.9 to 1.9 of ResNet-8, VGG
+and a perceptron (`benchmarks.codec.networks`); 1.3 and more of ResNet-20 and -56, where belief says little."""
 ROTATIONS = 64
 
 
