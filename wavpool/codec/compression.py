@@ -18,7 +18,7 @@ from .parts import Parts
 from .search import Trial, strongest
 
 START = {"calibrated": 0.5}  # the first strength that a search tries; 1 of other methods
-FITTED = 0.8  # share of the calibration data that weights are fitted to where a drop is to be measured on them
+FITTED = 0.8  # share of the calibration data that weights are fitted to; where more is asked of them, that flatters
 CALIBRATED = 2048  # samples that are calibrated on where there are more for fine-tuning
 FALL = 2.5  # of the logarithm of the divergence over that of the bytes, of ResNet-20
 TOLERANCE = {"max_drop": 0.08, "max_bytes": 0.02}  # of a search, in logarithms
@@ -129,9 +129,7 @@ class _Job:
         self._batches: list[Batch] = [] if self.calibration is None else list(as_batches(self.calibration))
         self._held: list[Batch] = []
         if self.finetune or (self.target == "max_drop" and self.evaluate is None):
-            self._batches, self._held = split_samples(
-                self._batches, FITTED
-            )  # what weights were fitted to flatters them
+            self._batches, self._held = split_samples(self._batches, FITTED)
         self.method = self.method or ("calibrated" if self._batches else "uniform")
         if self.finetune and (self.method != "calibrated" or not self._held):
             raise ValueError("fine-tuning needs the method calibrated, and at least two samples to calibrate on")
