@@ -20,7 +20,10 @@ STORED = re.findall(r"<!-- (results/\S+\.md) -->\n+(.*?)<!-- end -->", README, r
 
 
 @pytest.mark.parametrize("block", PYTHON_BLOCKS)
-def test_code_runs(block: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_code_runs(
+    block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # what a block writes
     scope: dict[str, object] = {}
     exec(block, scope)
     # A comment below a print is what it prints, in one or several lines.
