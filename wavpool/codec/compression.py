@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from . import methods
+from . import coders, methods
 from .batches import Batch, Batches, as_batches, batch_size, split_samples
 from .drop import expected_drop
 from .evaluate import Predictions, divergence, predict
@@ -22,7 +22,7 @@ FITTED = 0.8  # share of the calibration data that weights are fitted to; where 
 CALIBRATED = 2048  # samples that are calibrated on where there are more for fine-tuning
 FALL = 2.5  # of the logarithm of the divergence over that of the bytes, of ResNet-20
 TOLERANCE = {"max_drop": 0.08, "max_bytes": 0.02}  # of a search, in logarithms
-CODERS = ("small", "fast", "huffman", "raw")
+CODERS = tuple(reversed(coders.CODERS))  # the best first
 
 
 class Event(NamedTuple):

@@ -13,6 +13,7 @@ import io
 import os
 import threading
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +73,23 @@ def _chunks(entries: Iterable[Entry], attributes: Mapping[str, str]) -> list[byt
     return [front, zlib.crc32(front).to_bytes(_CRC, "little"), *payloads]
 
 
-class Container:
+class Closing(ABC):
+    """What is closed by `close` or at the end of a `with` statement."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Container(Closing):
     """A `.wvp` file to read: the header at once, a payload when it is asked for.
 
     Args:
@@ -110,14 +127,6 @@ class Container:
             except WvpError as error:
                 raise self._error(str(error)) from None
             self._opened = stack.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file that was opened here; what was read of the header remains."""

@@ -6,8 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from .. import __version__
 from ..files import write_with
 from .coded import Coded, Method, Stream, decode, describe, encode, encode_lossless, read, reconstruct
-from .container import Container, Entry, dumps
+from .container import Closing, Container, Entry, dumps
 from .errors import WvpError
 from .header import DEFAULT_MAX_BYTES
 from .parts import Parts, ties, zeros
@@ -103,7 +102,7 @@ class CompressedModel:
         return model
 
 
-class LoadedModel:
+class LoadedModel(Closing):
     """A `.wvp` file opened to read; tensors are decoded when they are asked for.
 
     Use it in a `with` statement, or `close` it.
@@ -113,14 +112,6 @@ class LoadedModel:
         self._file = Container(source, max_bytes=max_bytes)
         self._max_bytes = max_bytes
         self.attributes = dict(self._file.attributes)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file."""
