@@ -14,6 +14,8 @@ name               images                                      split="paper"    
 ``mnist``          60,000 + 10,000 of 28x28 gray               10,000 / 4,000 / 4,000    55,000 / 5,000 / 10,000
 ``fashion_mnist``  60,000 + 10,000 of 28x28 gray               10,000 / 4,000 / 4,000    55,000 / 5,000 / 10,000
 ``cifar10``        50,000 + 10,000 of 32x32 colour             10,000 / 4,000 / 4,000    45,000 / 5,000 / 10,000
+``cifar100``       50,000 + 10,000 of 32x32 colour             10,000 / 4,000 / 4,000    45,000 / 5,000 / 10,000
+``svhn``           73,257 + 26,032 of 32x32 colour             10,000 / 4,000 / 4,000    68,257 / 5,000 / 26,032
 =================  ==========================================  ========================  ===========================
 
 The paper's split is consecutive runs of the official training split in file order; the official one holds out 5,000
@@ -26,7 +28,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from generators import cifar_generator, digits_generator, fashion_mnist_generator, mnist_generator
+from generators import (
+    cifar100_generator,
+    cifar_generator,
+    digits_generator,
+    fashion_mnist_generator,
+    mnist_generator,
+    svhn_generator,
+)
 from generators.augment import AUGMENTS, Augment
 from generators.batches import BatchLoader
 from generators.data import COLORS, SPLITS, Data, Limit, Options, Split
@@ -52,6 +61,8 @@ _LOADERS: dict[str, Callable[[Options], Data]] = {
     "mnist": mnist_generator.load,
     "fashion_mnist": fashion_mnist_generator.load,
     "cifar10": cifar_generator.load,
+    "cifar100": cifar100_generator.load,
+    "svhn": svhn_generator.load,
 }
 DATASETS = tuple(_LOADERS)
 

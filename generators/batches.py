@@ -36,6 +36,7 @@ class BatchLoader:
         num_replicas: number of processes that share the images; each gets every ``num_replicas``-th one of the common
             order, which is filled up from its beginning so that all get equally many (as DistributedSampler does).
         rank: number of this process.
+        image_size: side to which the batches are resized, after augmentation.
 
     Example:
         >>> from generators import load_data
@@ -60,6 +61,7 @@ class BatchLoader:
         drop_last: bool = False,
         num_replicas: int = 1,
         rank: int = 0,
+        image_size: int | None = None,
     ) -> None:
         if batch_size < 1:
             raise DataError(f"the batch size must be at least 1, not {batch_size}")
@@ -68,6 +70,7 @@ class BatchLoader:
         self.split = split.to(device)
         self.batch_size, self.shuffle, self.seed, self.drop_last = batch_size, shuffle, seed, drop_last
         self.num_replicas, self.rank, self.epoch = num_replicas, rank, 0
+        self.image_size = image_size
         size = (int(split.images.shape[2]), int(split.images.shape[3]))
         self.augment = named_augment(augment, size) if isinstance(augment, str) else augment
         channels = int(split.images.shape[1])
@@ -117,7 +120,7 @@ class BatchLoader:
             pixels.sub_(self.mean)
         if self.std is not None:
             pixels.div_(self.std)
-        return pixels
+        return resized(pixels, self.image_size)
 
     def _order(self) -> torch.Tensor | None:
         """Indices of this pass; None where it is simply all images from first to last."""
@@ -147,6 +150,14 @@ class BatchLoader:
     def _generator(self, stream: int) -> torch.Generator:
         mixed = np.random.SeedSequence([self.seed, self.epoch, stream]).generate_state(1, np.uint64)
         return torch.Generator().manual_seed(int(mixed[0] >> np.uint64(1)))
+
+
+def resized(images: torch.Tensor, image_size: int | None) -> torch.Tensor:
+    """Float images ``(B, C, H, W)`` of that side, bilinear with antialiasing; None leaves them as they are."""
+    if image_size is None or images.shape[-2:] == (image_size, image_size):
+        return images
+    side = (image_size, image_size)
+    return torch.nn.functional.interpolate(images, side, mode="bilinear", antialias=True)
 
 
 def _per_channel(values: Statistics, channels: int, name: str, device: torch.device | str) -> torch.Tensor | None:

@@ -55,8 +55,8 @@ def parse_binary(content: bytes, name: str, records: int) -> Batch:
     return _batch(rows[:, 1:], rows[:, 0], name)
 
 
-def parse_python(content: bytes, name: str, records: int) -> Batch:
-    """Read a batch of the Python form: a pickled dictionary with "data" (N, 3072) uint8 and "labels".
+def parse_python(content: bytes, name: str, records: int, key: str = "labels", num_classes: int = NUM_CLASSES) -> Batch:
+    """Read a batch of the Python form: a pickled dictionary with "data" (N, 3072) uint8 and labels under ``key``.
 
     Nothing that the file names is imported or called: only dictionaries, lists, strings, integers and one array of
     bytes are understood, and the array is a recording stand-in of ours.
@@ -70,23 +70,27 @@ def parse_python(content: bytes, name: str, records: int) -> Batch:
         rows = np.frombuffer(entry["data"].content, np.uint8)
         shape = entry["data"].shape
         # bytes(n) of a number would be n zeros.
-        labels = np.frombuffer(bytes(list(entry["labels"])), np.uint8)
+        labels = np.frombuffer(bytes(list(entry[key])), np.uint8)
     # A damaged pickle may raise anything at all.
     except Exception as error:
         raise DataError(
-            f"{name} is not a CIFAR-10 batch in the Python form ({error}); replace it by the official file"
+            f"{name} is not a CIFAR batch in the Python form ({error}); replace it by the official file"
         ) from error
     if shape != (records, PIXELS) or labels.shape != (records,):
         raise DataError(
             f"{name} holds images {shape} and {len(labels):,} labels where {(records, PIXELS)} and {records:,} are "
             "expected; replace it by the official file"
         )
-    return _batch(rows.reshape(shape), labels, name)
+    return _batch(rows.reshape(shape), labels, name, num_classes)
 
 
-def _batch(pixels: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], name: str) -> Batch:
-    if labels.max(initial=0) >= NUM_CLASSES:
-        raise DataError(f"{name} holds the label {labels.max()} of 10 classes; replace it by the official file")
+def _batch(
+    pixels: np.ndarray[Any, Any], labels: np.ndarray[Any, Any], name: str, num_classes: int = NUM_CLASSES
+) -> Batch:
+    if labels.max(initial=0) >= num_classes:
+        raise DataError(
+            f"{name} holds the label {labels.max()} of {num_classes} classes; replace it by the official file"
+        )
     return Batch(pixels.reshape(-1, 3, 32, 32), labels)
 
 

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from torchvision.datasets import MNIST, FashionMNIST
 
-from generators.data import Data, Options, to_split
+from generators.assemble import assemble
+from generators.data import Data, Options
 from generators.digests import FASHION_MNIST_SHA256, MNIST_SHA256
 from generators.download import Download
 from generators.errors import DataError
 from generators.files import DataFile, Form, Found, Source, find
 from generators.idx import gunzip, parse_idx
-from generators.splits import HELD_OUT, official_parts, paper_parts
+from generators.splits import HELD_OUT
 
 Resources = Sequence[tuple[str, str]]
 TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
@@ -47,25 +48,20 @@ def load_idx(
     """Load, check and split a data set of idx files; ``held_out`` is the validation part of the official split."""
     keys = TRAIN if options.split == "paper" else TRAIN + TEST
     found = find(source, keys, options)
-    images, labels = _read_pair(found, TRAIN, len(class_names))
-    test_images, test_labels = images, labels
-    if options.split == "paper":
-        parts = paper_parts(len(images), options.limit)
-    else:
-        test_images, test_labels = _read_pair(found, TEST, len(class_names))
-        parts = official_parts(len(images), len(test_images), options.limit, options.seed, held_out)
-    return Data(
-        name=name,
-        train=to_split(images[parts.train], labels[parts.train], options.color),
-        validation=to_split(images[parts.validation], labels[parts.validation], options.color),
-        test=to_split(test_images[parts.test], test_labels[parts.test], options.color),
-        class_names=class_names,
-        source=str(found.folder),
-        options=options,
+    return assemble(
+        name,
+        _read_pair(found, TRAIN, len(class_names)),
+        lambda: _read_pair(found, TEST, len(class_names)),
+        class_names,
+        str(found.folder),
+        options,
+        held_out,
     )
 
 
-def _read_pair(found: Found, stems: tuple[str, str], num_classes: int) -> tuple[np.ndarray[Any, Any], ...]:
+def _read_pair(
+    found: Found, stems: tuple[str, str], num_classes: int
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Images (N, 1, H, W) and labels (N,) of one split, both uint8."""
     images, labels = (_read(found, stem) for stem in stems)
     path = found.folder / found.form.files[stems[0]].name

@@ -20,7 +20,7 @@ CONFIGS = Path(__file__).parent / "configs"
 
 # Where and how a run is computed, not what is computed: these keys name no run, and a resumed run may change them.
 PLACE_KEYS = frozenset(
-    {"data_dir", "download", "accelerator", "devices", "strategy", "num_nodes", "checkpoint_seconds"}
+    {"data_dir", "download", "accelerator", "devices", "strategy", "num_nodes", "checkpoint_seconds", "mlflow"}
 )
 
 
@@ -46,7 +46,7 @@ class TrainConfig(StrictModel):
     """One training run. Every field is a key of a config file and a flag of ``training.train_model``."""
 
     # data
-    data: str = Field("digits", description="data set: digits, mnist, fashion_mnist or cifar10")
+    data: str = Field("digits", description="data set: digits, mnist, fashion_mnist, cifar10, cifar100 or svhn")
     split: Literal["paper", "official"] = Field(
         "paper", description="paper: 10,000 / 4,000 / 4,000 images of the training files; official: the whole set"
     )
@@ -64,11 +64,31 @@ class TrainConfig(StrictModel):
     augment_pad: PositiveInt | None = Field(
         None, description="pixels of padding before a random crop; none: an eighth of the shorter side"
     )
+    image_size: Annotated[int, Field(ge=8, le=1024)] | None = Field(
+        None, description="side to which images are resized (bilinear); none: as they are"
+    )
     # model
-    model: str = Field("wavpool_small", description="any timm model name")
+    model: str = Field("wavpool_small", description="any timm model name, or alexnet (torchvision's)")
     model_kwargs: dict[str, Any] = Field({}, description="arguments of the model")
     channels_last: bool = Field(False, description="store weights in channels-last order, for faster convolutions")
     compile: bool = Field(False, description="compile the model with torch.compile")
+    # spectral layers in place of dense ones, see wavpool.layers.convert
+    kernel: str | None = Field(
+        None,
+        description="transform of spectral layers: dct, dst, dft, shannon, realshannon, hadamard or a wavelet; none: "
+        "the layers stay dense",
+    )
+    layers: str = Field("all", description="which layers: linear (or fc, dense), conv, all, or a module's name")
+    parametrisation: Literal["frequencies", "coefficients"] | None = Field(
+        None,
+        description="of the spectral layers; none: frequencies for dct, dst, dft, shannon and realshannon, "
+        "coefficients for all others",
+    )
+    keep: float = Field(0.25, gt=0, le=1, description="share of the coefficients that are trainable, the rest being 0")
+    complex_features: bool = Field(False, description="complex features after layers of dft or shannon frequencies")
+    spectral_kwargs: dict[str, Any] = Field({}, description="further arguments of the spectral layers")
+    frequency_lr: float = Field(1.0, gt=0, description="factor on the learning rate of frequencies")
+    batch_norm: bool = Field(True, description="keep batch normalisation; without it, an ablation")
     # optimisation
     epochs: PositiveInt = Field(20, description="passes over the training images")
     batch_size: PositiveInt = Field(128, description="images a step, over all processes together")
@@ -106,6 +126,7 @@ class TrainConfig(StrictModel):
     devices: PositiveInt | Literal["auto"] = Field(1, description="devices on each node, or auto for all")
     strategy: str = Field("auto", description="Lightning strategy for several devices: ddp, fsdp, ...")
     num_nodes: PositiveInt = Field(1, description="machines, started by torchrun or Slurm")
+    mlflow: str | None = Field(None, description="URI of an MLflow server, or a folder, that logs the run, too")
 
     @model_validator(mode="after")
     def _warmup_is_used(self) -> Self:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from generators import Augment, BatchLoader, Data, Split, load_data
 from generators.augment import named_augment
+from training import tracking
 from training.allocator import keep_freed_memory
 from training.callbacks import LAST, EpochBar, Recorder, TimedCheckpoint
 from training.config import PLACE_KEYS, ConfigError, TrainConfig, read_yaml
@@ -68,11 +69,11 @@ def load(config: TrainConfig) -> Data:
 
 
 def loader_options(config: TrainConfig, data: Data) -> dict[str, Any]:
-    """The normalisation that training and evaluation share."""
-    if not config.normalize:
-        return {}
-    mean, std = data.train.mean_std()
-    return {"mean": mean, "std": std}
+    """Normalisation and size of the images, which training and evaluation share."""
+    options: dict[str, Any] = {"image_size": config.image_size}
+    if config.normalize:
+        options["mean"], options["std"] = data.train.mean_std()
+    return options
 
 
 def _augment(config: TrainConfig, data: Data) -> Augment | None:
@@ -171,6 +172,8 @@ def _trainer(config: TrainConfig, callbacks: list[pl.Callback], output: Path | N
         loggers.append(CSVLogger(output, name="logs", flush_logs_every_n_steps=1))
         if importlib.util.find_spec("tensorboard"):
             loggers.append(TensorBoardLogger(str(output), name="tensorboard"))
+    if config.mlflow is not None:
+        loggers.append(tracking.logger(config))
     try:
         return pl.Trainer(
             max_epochs=config.epochs,
@@ -297,7 +300,9 @@ def fit(
         for name in ("train", "validation", "test")
     }
     cost = {"wall_seconds": time.perf_counter() - clock[0], "cpu_seconds": _cpu_seconds() - clock[1]}
-    return write_report(folder, config, data, outcome.model, outcome.recorder, images, predictions, cost)
+    metrics = write_report(folder, config, data, outcome.model, outcome.recorder, images, predictions, cost)
+    tracking.finish(outcome.trainer, metrics, folder)
+    return metrics
 
 
 def finished_run(folder: Path, config: TrainConfig, resume: bool, overwrite: bool) -> dict[str, Any] | None:

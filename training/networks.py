@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import timm
@@ -14,16 +15,25 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, O
 
 import wavpool  # noqa: F401  (registers its models in timm)
 from generators import AUGMENTS, DATASETS, Data
+from generators.batches import resized
+from training.alexnet import alexnet
 from training.config import ConfigError, TrainConfig, nearest, unknown_name
+from wavpool.layers import convert
+
+OTHERS: dict[str, Callable[..., nn.Module]] = {"alexnet": alexnet}
+"""Models that timm does not have."""
+ALIASES = {"lenet": "lenet5"}
+FREQUENCIES = ("dct", "dst", "dft", "shannon", "realshannon", "real_shannon")
+"""Transforms whose layers have trainable frequencies unless told otherwise."""
 
 
 def check_names(config: TrainConfig) -> None:
     """Raise :class:`ConfigError` where the model, data set or optimiser is unknown, naming the nearest known ones."""
     if config.data not in DATASETS:
         raise unknown_name("data set", config.data, DATASETS)
-    if not timm.is_model(config.model):
+    if config.model not in (*ALIASES, *OTHERS) and not timm.is_model(config.model):
         raise ConfigError(
-            f"unknown model '{config.model}'{nearest(config.model, timm.list_models())}; "
+            f"unknown model '{config.model}'{nearest(config.model, [*timm.list_models(), *OTHERS])}; "
             'python -c "import timm, wavpool; print(timm.list_models())" lists them all'
         )
     if config.augment is not None and config.augment not in AUGMENTS:
@@ -39,15 +49,11 @@ def build_model(config: TrainConfig, data: Data) -> nn.Module:
     Raises:
         ConfigError: where the model does not take its arguments or the data's images.
     """
-    sizes: dict[str, Any] = {"num_classes": data.num_classes, "in_chans": data.in_chans}
-    default = timm.get_pretrained_cfg(config.model, allow_unregistered=True)
-    if default is not None and default.fixed_input_size:  # a model that fits any size has no such argument
-        sizes["img_size"] = data.img_size
     torch.manual_seed(config.seed)
     try:
-        model: nn.Module = timm.create_model(config.model, **(sizes | config.model_kwargs))
+        model = _spectral(_dense(config, data), config)
         with torch.inference_mode():
-            shape = model.eval()(example(data)).shape
+            shape = model.eval()(example(data, config.image_size)).shape
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"model '{config.model}' does not work with {data.name} images: {reason}") from error
@@ -58,9 +64,52 @@ def build_model(config: TrainConfig, data: Data) -> nn.Module:
     return model.train()
 
 
-def example(data: Data) -> Tensor:
+def _dense(config: TrainConfig, data: Data) -> nn.Module:
+    sizes: dict[str, Any] = {"num_classes": data.num_classes, "in_chans": data.in_chans}
+    img_size = config.image_size or data.img_size
+    name = ALIASES.get(config.model, config.model)
+    if name in OTHERS:
+        return OTHERS[name](img_size=img_size, **(sizes | config.model_kwargs))
+    default = timm.get_pretrained_cfg(name, allow_unregistered=True)
+    if default is not None and default.fixed_input_size:  # a model that fits any size has no such argument
+        sizes["img_size"] = img_size
+    model: nn.Module = timm.create_model(name, **(sizes | config.model_kwargs))
+    return model
+
+
+def _spectral(model: nn.Module, config: TrainConfig) -> nn.Module:
+    """The model with the spectral layers and without the normalisation that ``config`` asks to replace."""
+    if not config.batch_norm:
+        _remove_batch_norm(model)
+    if config.kernel is None:
+        return model
+    parametrisation = config.parametrisation
+    if parametrisation is None:
+        parametrisation = "frequencies" if config.kernel in FREQUENCIES else "coefficients"
+    return convert(
+        model,
+        config.kernel,
+        config.layers,
+        parametrisation,
+        config.keep,
+        from_trained=False,
+        complex=config.complex_features,
+        inplace=True,
+        **config.spectral_kwargs,
+    )
+
+
+def _remove_batch_norm(module: nn.Module) -> None:
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            setattr(module, name, getattr(child, "act", nn.Identity()))  # timm's norms may hold the activation
+        else:
+            _remove_batch_norm(child)
+
+
+def example(data: Data, image_size: int | None = None) -> Tensor:
     """The first training image as a batch ``(1, C, H, W)``, float32 in [0, 1]."""
-    return data.train.images[:1].float().div_(255)
+    return resized(data.train.images[:1].float().div_(255), image_size)
 
 
 def build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimizer:
@@ -72,17 +121,33 @@ def build_optimizer(config: TrainConfig, model: nn.Module) -> torch.optim.Optimi
     name = "momentum" if config.optimizer == "sgd" else config.optimizer  # timm's own "sgd" is Nesterov's
     try:
         optimizer: torch.optim.Optimizer = timm.optim.create_optimizer_v2(
-            model, name, config.lr, config.weight_decay, config.momentum, **config.optimizer_kwargs
+            _groups(config, model), name, config.lr, config.weight_decay, config.momentum, **config.optimizer_kwargs
         )
     except (TypeError, ValueError, RuntimeError, AssertionError, ImportError) as error:
         raise ConfigError(f"optimizer '{config.optimizer}' cannot be built: {error}") from error
     return optimizer
 
 
+def _groups(config: TrainConfig, model: nn.Module) -> nn.Module | list[dict[str, Any]]:
+    """The model, or its parameters with a learning rate of their own for frequencies, which are no weights to decay."""
+    frequencies = [p for name, p in model.named_parameters() if name.rpartition(".")[2] == "frequency"]
+    if not frequencies:
+        return model
+    chosen = {id(p) for p in frequencies}
+    decayed = [p for p in model.parameters() if p.ndim > 1 and id(p) not in chosen]
+    rest = [p for p in model.parameters() if p.ndim <= 1 and id(p) not in chosen]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+        {"params": frequencies, "weight_decay": 0.0, "lr": config.lr * config.frequency_lr},
+    ]
+    return [group for group in groups if group["params"]]
+
+
 def build_schedule(config: TrainConfig, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler | None:
     """The learning rate schedule over ``steps`` optimiser steps, advanced after each; None where it is constant."""
     if config.schedule == "onecycle":
-        return OneCycleLR(optimizer, max_lr=config.lr, total_steps=steps)
+        return OneCycleLR(optimizer, max_lr=[group["lr"] for group in optimizer.param_groups], total_steps=steps)
     warmup = round(steps * config.warmup_epochs / config.epochs)
     parts: list[LRScheduler] = []
     if warmup:

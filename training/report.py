@@ -66,6 +66,7 @@ def write_report(
         "diverged": recorder.diverged,
         "train_seconds": sum(row["seconds"] for row in history),
         "inference_ms": inference_ms(model, images[:1].to(first.device, first.dtype)),
+        "flops": report.flops,
         "parameters": report.total,
         "live_parameters": report.live,
         "unreachable_parameters": sum(part.unreachable for part in report.parts),
@@ -75,6 +76,7 @@ def write_report(
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     header = {"model": config.model, "data": config.data, "config": config.model_dump_json()}
     write_with(folder / "model.safetensors", lambda path: save_file(weights, path, header))
+    metrics["bytes"] = (folder / "model.safetensors").stat().st_size
     write_csv(folder / "history.csv", history)
     plots.history(history, folder / "history.png", title=f"{config.model} on {data.name}")
     test_logits, test_labels = predictions["test"]
@@ -107,8 +109,12 @@ def provenance(config: TrainConfig, cost: Mapping[str, float]) -> dict[str, Any]
             "threads": torch.get_num_threads(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
-        "cost": {**cost, "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale},
+        "cost": {**cost, **_gpu_memory(), "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale},
     }
+
+
+def _gpu_memory() -> dict[str, float]:
+    return {"peak_gpu_mb": torch.cuda.max_memory_allocated() / 2**20} if torch.cuda.is_available() else {}
 
 
 def _version(package: str) -> str | None:

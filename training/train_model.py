@@ -16,10 +16,30 @@ with told_if_missing():
 _EPILOG = """examples:
   python -m training.train_model --model wavpool_small --data cifar10 --epochs 5
   python -m training.train_model --config training/configs/paper.yaml --model wavpool_paper_mnist --data mnist
+  python -m training.train_model --model=alexnet --kernel=dct --layers=linear --dataset=cifar10
   torchrun --nproc-per-node 4 -m training.train_model --model wavpool_base --data cifar10 --devices 4 --strategy ddp
 
 The output folder receives model.safetensors, metrics.json, history.csv, config.yaml, history.png, confusion.png,
 roc.png, logs and last.ckpt, from which --resume goes on."""
+
+
+_ALIASES = {"--dataset": "--data", "--max-epochs": "--epochs", "--nodes": "--num-nodes"}
+_REP_SEED = "87"
+
+
+def _renamed(arguments: Sequence[str]) -> list[str]:
+    """Flags of the spectral layers' ancestor by the names that they have here; ``--rep`` is a seed and determinism."""
+    found: list[str] = []
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        if not flag.startswith("--"):
+            found.append(argument)
+        elif flag == "--rep" and value.lower() not in ("false", "0", "no"):
+            found += ["--seed", _REP_SEED, "--deterministic"]
+        elif flag != "--rep":
+            flag = flag.replace("_", "-")
+            found.append(_ALIASES.get(flag, flag) + equals + value)
+    return found
 
 
 def _parser() -> Parser:
@@ -39,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
 
     def command() -> None:
-        namespace = _parser().parse(given)
+        namespace = _parser().parse(_renamed(given))
         config = load_config(namespace.config, field_values(namespace, TrainConfig))
         from training.engine import fit  # torch and Lightning take seconds to import: not for --help or a bad flag
 

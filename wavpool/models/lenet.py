@@ -51,7 +51,7 @@ class LeNet5(ChainModel):
                 ("stage1", _stage(nn.Conv2d(in_chans, 6, 5, padding=padding, **dd), pool=True), 6, 2),
                 ("stage2", _stage(nn.Conv2d(6, 16, 5, **dd), pool=True), 16, 4),
                 ("fc1", _stage(nn.Conv2d(16, 120, (height, width), **dd)), 120, whole),
-                ("fc2", _stage(nn.Conv2d(120, 84, 1, **dd)), 84, whole),
+                ("fc2", _dense_stage(nn.Linear(120, 84, **dd)), 84, whole),
             ]
         )
         self._set_head(global_pool, device, dtype)
@@ -63,6 +63,15 @@ def _stage(conv: nn.Module, pool: bool = False) -> nn.Sequential:
     stage.add_module("act", nn.ReLU())
     if pool:
         stage.add_module("pool", nn.MaxPool2d(2))
+    return stage
+
+
+def _dense_stage(linear: nn.Linear) -> nn.Sequential:
+    """A dense layer on maps of one position."""
+    stage = nn.Sequential(nn.Flatten(1))
+    stage.add_module("fc", linear)
+    stage.add_module("act", nn.ReLU())
+    stage.add_module("map", nn.Unflatten(1, (linear.out_features, 1, 1)))
     return stage
 
 

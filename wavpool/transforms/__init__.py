@@ -5,7 +5,8 @@
 * Wavelet packets, `wpdec`, `wpdec2`, `best_basis`; the stationary transform, `swt`, `swt2`; and their inverses.
 * Coefficients as one vector or array with slices: `ravel_coeffs`, `coeffs_to_array` and back.
 * Filters with gradients: `product_filter` of angles, `lifting` of steps.
-* Trigonometric transforms `dct`, `dst` (types 1 to 4), `dht`, `rdft`, and Walsh-Hadamard's `wht`; also as matrices.
+* Trigonometric transforms `dct`, `dst` (types 1 to 4), `dht`, `rdft`, and Walsh-Hadamard's `wht` (any length: `bwht`);
+  also as matrices. Discrete Shannon wavelets `shannon`, `real_shannon`.
 * Plain Haar for TorchScript: `haar_analysis`, `haar_synthesis`.
 * One interface to all that keep the shape: `get_transform(name)` is a `Transform`; `transform_names()` lists them.
 
@@ -17,10 +18,11 @@ from .dwt import dwt, idwt
 from .extension import MODES
 from .filters import FilterBank, FilterTensors, filter_bank, wavelist
 from .haar import haar_analysis, haar_lowpass, haar_step, haar_synthesis, haar_synthesis_step, level_sizes
-from .hadamard import wht, wht_matrix
+from .hadamard import bwht, ibwht, wht, wht_matrix
 from .learnable import LIFTING_STEPS, angles_of, lifting, product_filter
 from .levels import dwt2, idwt2
 from .multilevel import dwt_max_level, wavedec, wavedec2, wavedecn, waverec, waverec2, waverecn
+from .octaves import ireal_shannon, ishannon, real_shannon, shannon
 from .packed import (
     PackedLayout,
     array_slices,
@@ -49,6 +51,7 @@ __all__ = [
     "array_to_coeffs",
     "best_basis",
     "boundary_matrix",
+    "bwht",
     "coeffs_to_array",
     "dct",
     "dct_matrix",
@@ -67,11 +70,14 @@ __all__ = [
     "haar_step",
     "haar_synthesis",
     "haar_synthesis_step",
+    "ibwht",
     "idct",
     "idst",
     "idwt",
     "idwt2",
     "irdft",
+    "ireal_shannon",
+    "ishannon",
     "iswt",
     "iswt2",
     "level_sizes",
@@ -82,6 +88,8 @@ __all__ = [
     "ravel_coeffs",
     "rdft",
     "rdft_matrix",
+    "real_shannon",
+    "shannon",
     "swt",
     "swt2",
     "swt_max_level",

@@ -46,6 +46,34 @@ def wht(x: Tensor, axis: int | Sequence[int] = -1, order: Order = "natural") -> 
     return along_axes(x, axis, lambda y, each: _along(y, each, is_sequency))
 
 
+def bwht(x: Tensor, axis: int | Sequence[int] = -1) -> Tensor:
+    """Block Walsh-Hadamard transform of any length: one `wht` for each power of two that the length is the sum of.
+
+    The coefficients of all blocks are in the order of rising sign changes a sample; of a power of two it is
+    `wht(x, order="sequency")`. Inverse: `ibwht`. Arguments, result and other errors are those of `wht`.
+
+    Source: H. Pan, D. Badawi, A. E. Cetin, Block Walsh-Hadamard transform-based binary layers in deep neural networks,
+    ACM Trans. Embedded Computing Systems 21 (2022), for the blocks.
+
+    >>> bwht(torch.ones(6)).round(decimals=4)
+    tensor([2.0000, 1.4142, 0.0000, 0.0000, 0.0000, 0.0000])
+    """
+    if has_torch_function_unary(x):
+        return handle_torch_function(bwht, (x,), x, axis=axis)
+    return along_axes(x, axis, _block_along)
+
+
+def ibwht(x: Tensor, axis: int | Sequence[int] = -1) -> Tensor:
+    """Inverse of `bwht`.
+
+    >>> ibwht(bwht(torch.tensor([1.0, 2.0, 4.0])))
+    tensor([1., 2., 4.])
+    """
+    if has_torch_function_unary(x):
+        return handle_torch_function(ibwht, (x,), x, axis=axis)
+    return along_axes(x, axis, _block_inverse_along)
+
+
 def wht_matrix(
     n: int, order: Order = "natural", dtype: torch.dtype | None = None, device: torch.device | str | None = None
 ) -> Tensor:
@@ -99,6 +127,33 @@ def _along(x: Tensor, axis: int, is_sequency: bool) -> Tensor:
         y = product(y, constant(_hadamard, factor, x), axis + place)
     y = y.reshape(x.shape)
     return torch.index_select(y, axis, constant(_sequency_order, length, x)) if is_sequency else y
+
+
+def _block_along(x: Tensor, axis: int) -> Tensor:
+    n = operator.index(x.shape[axis])
+    y = torch.cat([_along(block, axis, True) for block in x.split(_blocks(n), axis)], axis)
+    return torch.index_select(y, axis, constant(_block_order, n, x))
+
+
+def _block_inverse_along(x: Tensor, axis: int) -> Tensor:
+    n = operator.index(x.shape[axis])
+    y = torch.index_select(x, axis, constant(_block_places, n, x))
+    return torch.cat([_along(block, axis, True) for block in y.split(_blocks(n), axis)], axis)
+
+
+def _blocks(n: int) -> list[int]:
+    """The powers of two in `n`, largest first."""
+    return [1 << bit for bit in reversed(range(n.bit_length())) if n >> bit & 1]
+
+
+def _block_order(n: int) -> Tensor:
+    """Coefficients of all blocks by sign changes a sample, which a tie leaves in the order of the blocks."""
+    rates = [torch.arange(size, dtype=torch.float64, device="cpu") / size for size in _blocks(n)]
+    return torch.cat(rates).argsort(stable=True)
+
+
+def _block_places(n: int) -> Tensor:
+    return _block_order(n).argsort()
 
 
 def _hadamard(n: int) -> Tensor:

@@ -3,7 +3,7 @@
 A `Transform` is an invertible, critically sampled linear map of any axis or axes of a tensor. There are two kinds:
 
 * `Separable`: one orthogonal matrix a length, applied to one axis after the other: the identity, the trigonometric
-  transforms and Walsh-Hadamard's;
+  transforms, Walsh-Hadamard's and Shannon's;
 * `WaveletTransform`: several levels in Mallat's arrangement. One axis is transformed as a signal. Two or more are
   halved together, level by level, and the coarser levels stand in the first corner (`coeffs_to_array`); for the other
   arrangement, all levels along one axis and then along the next, call `forward` once an axis.
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
-from . import hadamard, trigonometric
+from . import hadamard, octaves, trigonometric
 from .arguments import as_axes, check_floating, checked_dtype, fixed, integer, normal_axes
 from .boundary import is_orthonormal
 from .extension import BOUNDARY
@@ -161,8 +161,18 @@ SEPARABLE = {
     "dht": _Kind(trigonometric.dht, trigonometric.dht, _any_length),
     "rdft": _Kind(trigonometric.rdft, trigonometric.irdft, _any_length),
     "wht": _Kind(hadamard.wht, hadamard.wht, hadamard.check_length),
+    "bwht": _Kind(hadamard.bwht, hadamard.ibwht, _any_length),
+    "shannon": _Kind(octaves.shannon, octaves.ishannon, _any_length),
+    "real_shannon": _Kind(octaves.real_shannon, octaves.ireal_shannon, _any_length),
 }
-ALIASES = {"none": "identity", "dct": "dct2", "dst": "dst2", "dft": "rdft", "hadamard": "wht"}
+ALIASES = {
+    "none": "identity",
+    "dct": "dct2",
+    "dst": "dst2",
+    "dft": "rdft",
+    "hadamard": "wht",
+    "realshannon": "real_shannon",
+}
 
 
 @dataclass(frozen=True)
@@ -303,7 +313,7 @@ def transform_names() -> tuple[str, ...]:
     """Names of all transforms: the separable ones, and every discrete wavelet of PyWavelets but `dmey`.
 
     >>> transform_names()[:3], len(transform_names())
-    (('identity', 'dct1', 'dct2'), 117)
+    (('identity', 'dct1', 'dct2'), 120)
     """
     return (*SEPARABLE, *(name for name in wavelist() if name != "dmey"))
 

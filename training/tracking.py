@@ -1,0 +1,41 @@
+"""A run in MLflow, where one is asked for: its settings, every epoch, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.loggers import MLFlowLogger
+
+from training.config import ConfigError, TrainConfig
+
+
+def logger(config: TrainConfig) -> MLFlowLogger:
+    """The logger of a run, named as its folder, in an experiment named as the data set.
+
+    Raises:
+        ConfigError: MLflow is not installed, or the server cannot be reached.
+    """
+    try:
+        made = MLFlowLogger(experiment_name=config.data, run_name=config.name, tracking_uri=config.mlflow)
+        made.log_hyperparams(config.model_dump(mode="json"))
+    except ModuleNotFoundError as error:
+        raise ConfigError("--mlflow needs MLflow; pip install mlflow") from error
+    except Exception as error:  # MLflow raises whatever its transport does
+        raise ConfigError(f"MLflow at {config.mlflow} cannot be used: {str(error).splitlines()[0]}") from error
+    return made
+
+
+def finish(trainer: pl.Trainer, metrics: Mapping[str, Any], folder: Path) -> None:
+    """Log the numbers of the finished run, and its files."""
+    for each in trainer.loggers:
+        if isinstance(each, MLFlowLogger):
+            numbers = {key: float(value) for key, value in metrics.items() if isinstance(value, int | float)}
+            for split in ("train", "validation", "test"):
+                scores = {key: value for key, value in metrics[split].items() if isinstance(value, int | float)}
+                numbers |= {f"{split}_{key}": float(value) for key, value in scores.items()}
+            each.log_metrics(numbers)
+            for name in ("config.yaml", "metrics.json", "history.csv", "model.safetensors"):
+                each.experiment.log_artifact(each.run_id, str(folder / name))

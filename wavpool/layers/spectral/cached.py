@@ -1,0 +1,62 @@
+"""A layer that computes its weight from parameters, and in eval mode keeps what it computed."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+
+class Cached(nn.Module):
+    """Base of layers that derive tensors from their parameters.
+
+    What `_derived` computed is kept while the module is in eval mode, needs no gradient and no parameter is written
+    to. It is not part of the state, of copies and of pickles.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: Any = None
+        self._kept_of: tuple[tuple[torch.Tensor, int], ...] = ()
+
+    def _cached(self, compute: Callable[[], Any]) -> Any:
+        """The result of `compute`, from the cache where it holds."""
+        if self.training or torch.compiler.is_compiling():
+            return compute()
+        kept = self._kept
+        if kept is not None:
+            grad = torch.is_grad_enabled()
+            for tensor, version in self._kept_of:
+                if tensor._version != version or (grad and tensor.requires_grad):
+                    break
+            else:
+                return kept
+        if torch.is_grad_enabled() and any(each.requires_grad for each in self.parameters()):
+            return compute()
+        if torch.is_inference_mode_enabled():
+            with torch.inference_mode(False), torch.no_grad():  # the result may be used outside, too
+                kept = compute()
+        else:
+            kept = compute()
+        self._kept_of = tuple((each, each._version) for each in self.parameters() if not each.is_inference())
+        self._kept = kept
+        return kept
+
+    def _forget(self) -> None:
+        self._kept, self._kept_of = None, ()
+
+    def train(self, mode: bool = True) -> Self:
+        self._forget()
+        return super().train(mode)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Self:
+        self._forget()
+        super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
+        return self
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._forget()
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": None, "_kept_of": ()}

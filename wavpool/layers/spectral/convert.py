@@ -1,0 +1,244 @@
+"""Ordinary networks to spectral ones and back."""
+
+import copy
+from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatchcase
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from wavpool.transforms import Transform
+
+from . import complex as c
+from .conv import SpectralConv2d
+from .frequencies import SinusoidKernels, SinusoidRows
+from .linear import Parametrisation, SpectralLinear
+
+Layers = str | Iterable[str] | Callable[[str, nn.Module], bool]
+KINDS: dict[str, tuple[type[nn.Module], ...]] = {
+    "linear": (nn.Linear,),
+    "conv": (nn.Conv2d,),
+    "all": (nn.Linear, nn.Conv2d),
+}
+ALIASES = {"fc": "linear", "dense": "linear"}
+SPECTRAL = (SpectralLinear, SpectralConv2d)
+
+
+def convert(
+    model: nn.Module,
+    transform: str | Transform,
+    layers: Layers = "all",
+    parametrisation: Parametrisation = "coefficients",
+    keep: float = 0.25,
+    from_trained: bool = True,
+    complex: bool = False,
+    inplace: bool = False,
+    **options: Any,
+) -> nn.Module:
+    """Replace dense layers of a network by spectral ones.
+
+    Only layers whose type is `nn.Linear` or `nn.Conv2d` itself are replaced, since a subclass may compute something
+    else. A weight that several layers share is refused.
+
+    Args:
+        model: any torch, timm or torchvision model.
+        transform, parametrisation, keep: see `SpectralLinear`.
+        layers: "linear" (also "fc", "dense"), "conv" or "all"; names or shell patterns of modules; or a function of a
+            name and a module.
+        from_trained: take the parameters nearest to the weights at hand, in the least-squares sense, and the biases.
+            Frequencies then get a trainable amplitude a row, unless `amplitude=False`. Otherwise start anew, with
+            rows as long, on average, as those at hand, so that activations keep their scale.
+        complex: rows `exp(-i angle)`, complex features between the layers. Activations, normalisation and pooling
+            after the first replaced layer, in the order of `model.modules()`, become those of complex features; a
+            dense layer there, and the output, take the modulus. With `from_trained=False`.
+        inplace: change `model`, which is the default for none but the caller who asks.
+        options: of `SpectralLinear` and `SpectralConv2d`: `select`, `axes`, `spacing`, `amplitude`, `bandwidth`; each
+            goes to the layers that have it.
+
+    Returns:
+        the network; a complex one may be wrapped.
+
+    Raises:
+        ValueError: nothing to replace, a shared weight, or what the layers refuse, with the name of the layer.
+
+    >>> net = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    >>> sum(p.numel() for p in convert(net, "dct", keep=0.25).parameters())
+    634
+    """
+    if complex and from_trained:
+        raise ValueError("complex rows cannot be fitted to real weights; pass from_trained=False")
+    if not inplace:
+        model = copy.deepcopy(model)
+    chosen = dict(_chosen(model, layers))
+    if not chosen:
+        raise ValueError(f"no nn.Linear or nn.Conv2d of the model is among layers={layers!r}")
+    _refuse_shared(model, chosen)
+    if parametrisation == "frequencies" and from_trained:
+        options.setdefault("amplitude", True)
+    settings = {"transform": transform, "parametrisation": parametrisation, "complex": complex, **options}
+    if parametrisation == "coefficients":
+        settings["keep"] = keep
+    for name, module in chosen.items():
+        try:
+            model = _replace(model, name, _spectral(module, from_trained, settings))
+        except ValueError as error:
+            raise ValueError(f"{name or 'the layer'}: {error}") from None
+    return _complex_network(model) if complex else model
+
+
+def to_dense(model: nn.Module, inplace: bool = False) -> nn.Module:
+    """The ordinary network that computes the same: every spectral layer as nn.Linear or nn.Conv2d.
+
+    Raises:
+        ValueError: a layer is complex, which no ordinary layer computes.
+    """
+    if not inplace:
+        model = copy.deepcopy(model)
+    for name, module in [(name, each) for name, each in model.named_modules() if isinstance(each, SPECTRAL)]:
+        if module.is_complex:
+            raise ValueError(f"{name or 'the layer'} is complex, which no nn.{_dense_type(module).__name__} computes")
+        model = _replace(model, name, _dense(module))
+    return model
+
+
+def _chosen(model: nn.Module, layers: Layers) -> Iterator[tuple[str, nn.Module]]:
+    if isinstance(layers, str) and (kind := ALIASES.get(layers, layers)) in KINDS:
+        wanted: Callable[[str, nn.Module], bool] = lambda _, module: type(module) in KINDS[kind]  # noqa: E731
+    elif callable(layers):
+        wanted = layers
+    else:
+        patterns = [layers] if isinstance(layers, str) else list(layers)
+        names = [name for name, _ in model.named_modules()]
+        for pattern in patterns:
+            if not any(fnmatchcase(name, pattern) for name in names):
+                raise ValueError(f"layers must be linear, conv, all, or names in the model; none is {pattern!r}")
+        wanted = lambda name, _: any(fnmatchcase(name, pattern) for pattern in patterns)  # noqa: E731
+    for name, module in model.named_modules():
+        if type(module) in KINDS["all"] and wanted(name, module):
+            yield name, module
+
+
+def _refuse_shared(model: nn.Module, chosen: dict[str, nn.Module]) -> None:
+    owners: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        owners.setdefault(id(parameter), []).append(name)
+    for name, module in chosen.items():
+        shared = owners[id(module.weight)]
+        if len(shared) > 1:
+            raise ValueError(f"{name}: its weight is shared ({', '.join(shared)}); leave these layers out")
+
+
+def _replace(model: nn.Module, name: str, module: nn.Module) -> nn.Module:
+    if not name:
+        return module
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, module)
+    return model
+
+
+def _spectral(module: nn.Module, from_trained: bool, settings: dict[str, Any]) -> nn.Module:
+    """The spectral layer in place of a dense one."""
+    weight = cast(Tensor, module.weight).detach()
+    settings = {**settings, "device": weight.device, "dtype": weight.dtype}
+    if not weight.is_meta:
+        settings["gain"] = weight.double().square().sum().div(len(weight)).sqrt().item()
+    made: SpectralLinear | SpectralConv2d
+    if isinstance(module, nn.Linear):
+        made = SpectralLinear(module.in_features, module.out_features, module.bias is not None, **settings)
+    else:
+        assert isinstance(module, nn.Conv2d)
+        for name in ("amplitude", "bandwidth"):  # the mixture of a kernel has them
+            settings.pop(name, None)
+        if 0 in settings.get("axes", ()):
+            settings.pop("axes")
+        made = SpectralConv2d(
+            module.in_channels,
+            module.out_channels,
+            module.kernel_size,  # type: ignore[arg-type]
+            module.stride,  # type: ignore[arg-type]
+            module.padding,  # type: ignore[arg-type]
+            module.dilation,  # type: ignore[arg-type]
+            module.groups,
+            module.bias is not None,
+            module.padding_mode,
+            **settings,
+        )
+    if from_trained and not weight.is_meta:
+        _take_over(made, weight, module.bias)
+    return made.train(module.training)
+
+
+@torch.no_grad()
+def _take_over(made: SpectralLinear | SpectralConv2d, weight: Tensor, bias: Tensor | None) -> None:
+    if isinstance(made.spectrum, SinusoidRows | SinusoidKernels):
+        made.spectrum.fit(weight)
+    else:
+        made.spectrum.project(weight)
+    if made.bias is not None and bias is not None:
+        made.bias.copy_(bias)
+
+
+def _dense_type(module: nn.Module) -> type[nn.Module]:
+    return nn.Linear if isinstance(module, SpectralLinear) else nn.Conv2d
+
+
+@torch.no_grad()
+def _dense(module: SpectralLinear | SpectralConv2d) -> nn.Module:
+    weight, bias = module.weight, module.bias
+    made: nn.Module
+    if isinstance(module, SpectralLinear):
+        made = nn.Linear(module.in_features, module.out_features, bias is not None, device="meta")
+    else:
+        made = nn.Conv2d(
+            module.in_channels,
+            module.out_channels,
+            module.kernel_size,
+            module.stride,
+            module.padding,
+            module.dilation,
+            module.groups,
+            bias is not None,
+            module.padding_mode,  # type: ignore[arg-type]
+            device="meta",
+        )
+    made.weight = nn.Parameter(weight.clone())
+    if bias is not None:
+        made.bias = nn.Parameter(bias.clone())
+    return made.train(module.training)
+
+
+def _complex_network(model: nn.Module) -> nn.Module:
+    named = list(model.named_modules())
+    first = next(place for place, (_, module) in enumerate(named) if isinstance(module, SPECTRAL))
+    for name, module in named[first:]:  # features are real before the first spectral layer
+        made = _complex_form(module)
+        if made is not None:
+            model = _replace(model, name, made.train(module.training))
+    return c.RealOutput(model)
+
+
+_MAX_POOL = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+_NORM = ("eps", "momentum", "affine", "track_running_stats")
+
+
+def _complex_form(module: nn.Module) -> nn.Module | None:
+    """What takes complex features in place of a module that does not; None where it may stay."""
+    kind = type(module)
+    if kind in (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU):
+        return c.Cardioid()
+    if kind in (nn.Linear, nn.Conv2d):
+        return c.RealInput(module)
+    if kind is nn.MaxPool2d:
+        return c.ModulusMaxPool2d(**{name: getattr(module, name) for name in _MAX_POOL})
+    if kind in (nn.AvgPool2d, nn.AdaptiveAvgPool2d):
+        return c.Parts(module)
+    if kind is nn.Dropout:
+        return c.ComplexDropout(module.p)  # type: ignore[arg-type]
+    if isinstance(module, nn.BatchNorm2d):
+        parameter = next(module.parameters(), None)
+        where = {} if parameter is None else {"device": parameter.device, "dtype": parameter.dtype}
+        norm = c.ComplexBatchNorm2d(module.num_features, **{name: getattr(module, name) for name in _NORM}, **where)
+        acts = not isinstance(getattr(module, "act", nn.Identity()), nn.Identity)  # timm's BatchNormAct2d
+        return nn.Sequential(norm, c.Cardioid()) if acts else norm
+    return None
