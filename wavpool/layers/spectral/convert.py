@@ -141,7 +141,7 @@ def _spectral(module: nn.Module, from_trained: bool, settings: dict[str, Any]) -
     """The spectral layer in place of a dense one."""
     weight = cast(Tensor, module.weight).detach()
     settings = {**settings, "device": weight.device, "dtype": weight.dtype}
-    if not weight.is_meta:
+    if not weight.is_meta and "gain" not in settings:
         settings["gain"] = weight.double().square().sum().div(len(weight)).sqrt().item()
     made: SpectralLinear | SpectralConv2d
     if isinstance(module, nn.Linear):
