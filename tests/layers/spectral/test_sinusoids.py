@@ -1,4 +1,4 @@
-"""Rows of trainable frequency against SciPy, NumPy and torch; and each defect of the ancestor, which must not return."""
+"""Rows of trainable frequency beside SciPy, NumPy and torch; and the ancestor's defects, which must not return."""
 
 import math
 

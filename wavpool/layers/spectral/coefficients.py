@@ -20,7 +20,8 @@ class KeptCoefficients(nn.Module):
         size: of the weight.
         transform: a `Transform` or its name; `hadamard` becomes the block transform `bwht` for lengths other than
             powers of two.
-        axes: of the weight, those to transform.
+        axes: of the weight, those to transform, one after the other; a wavelet has as many levels along each as its
+            length allows, and where that is none the axis stays as it is (`levels` tells).
         keep: share of the coefficients, above 0 and at most 1; at least one coefficient is kept.
         select: "low": a block of the lowest frequencies (a wavelet's: the coarsest), the same share of each axis;
             "largest": those of largest magnitude of the weight that `project` is given, or else of a random one;
@@ -80,18 +81,33 @@ class KeptCoefficients(nn.Module):
         if self.values.is_meta:
             return
         weight = torch.randn(self.size, device=self.values.device, dtype=torch.float32) * (gain / math.sqrt(row))
-        coefficients = self.transform.forward(weight, self.axes)
-        self._store(coefficients)
+        self._store(self._forward(weight))
         energy = self().float().square().sum()
         if energy > 0:
             self.values.mul_(gain * math.sqrt(rows) / energy.sqrt())
 
     def extra_repr(self) -> str:
-        return f"{self.size}, {self.transform.name}, axes={self.axes}, keep={self.keep}, select={self.select!r}"
+        levels = f", levels={self.levels}" if any(self.levels) else ""
+        return f"{self.size}, {self.transform.name}, axes={self.axes}{levels}, keep={self.keep}, select={self.select!r}"
 
     def forward(self) -> Tensor:
         """The weight, in `size`."""
-        return self.transform.inverse(self.coefficients(), self.axes)
+        return self._inverse(self.coefficients())
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Levels of the transform along each of `axes`; 0 for a transform without levels."""
+        return tuple(self.transform.level(self.size[axis]) for axis in self.axes)
+
+    def _forward(self, weight: Tensor) -> Tensor:
+        for axis in self.axes:
+            weight = self.transform.forward(weight, axis)
+        return weight
+
+    def _inverse(self, coefficients: Tensor) -> Tensor:
+        for axis in self.axes:
+            coefficients = self.transform.inverse(coefficients, axis)
+        return coefficients
 
     def coefficients(self) -> Tensor:
         """All coefficients of the weight, zeros included."""
@@ -107,7 +123,7 @@ class KeptCoefficients(nn.Module):
     def project(self, weight: Tensor) -> None:
         """Take the coefficients that come nearest to a weight of this size, in the least-squares sense."""
         target = weight.to(torch.float32 if weight.dtype.itemsize < 4 else weight.dtype)
-        self._store(self.transform.forward(target, self.axes))
+        self._store(self._forward(target))
         if not self.transform.is_orthonormal and self.keep < 1:
             self._solve(target)
 
@@ -194,5 +210,6 @@ def layer_transform(transform: str | Transform, lengths: Sequence[int]) -> Trans
     if transform in ("hadamard", "wht") and any(n & (n - 1) for n in lengths):
         transform = "bwht"
     found = get_transform(transform)
-    found.level(*lengths)
+    for n in lengths:
+        found.level(n)
     return found

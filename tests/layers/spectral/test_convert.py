@@ -1,0 +1,186 @@
+"""Whole networks converted and back."""
+
+import copy
+
+import pytest
+import timm
+import torch
+import torchvision
+from torch import nn
+
+import wavpool  # noqa: F401  (registers lenet5)
+from wavpool.layers import SpectralConv2d, SpectralLinear, convert, to_dense
+
+# Dense, then linear / conv / all, each real and complex: the specification's table, three channels and ten classes.
+COUNTS = {
+    "lenet5": (62006, 51180, 51274, 14878, 14878, 4052, 4146),
+    "alexnet": (57044810, 2486100, 2494302, 54598076, 54598076, 39366, 47568),
+    "resnet18": (11181642, 11176532, 11176542, 58238, 67838, 53128, 62738),
+    "resnet50": (23528522, 23508052, 23508062, 160192, 213312, 139722, 192852),
+    "densenet121": (6964106, 6953876, 6953886, 132782, 216430, 122552, 206210),
+    "densenet201": (18112138, 18092948, 18092958, 311278, 540334, 292088, 521154),
+}
+
+
+def network(name: str) -> nn.Module:
+    if name == "alexnet":
+        return torchvision.models.alexnet(num_classes=10)
+    return timm.create_model(name, num_classes=10, in_chans=3)
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_parameter_counts_are_the_ancestors(name: str) -> None:
+    with torch.device("meta"):
+        model = network(name)
+    found = [parameters(model)]
+    for layers in ("linear", "conv", "all"):
+        for transform, is_complex in (("dct", False), ("dft", True)):
+            made = convert(model, transform, layers, "frequencies", from_trained=False, complex=is_complex)
+            found.append(parameters(made))
+    assert tuple(found) == COUNTS[name]
+
+
+@pytest.mark.parametrize("layers", ["linear", "conv", "all"])
+@pytest.mark.parametrize(("transform", "is_complex"), [("dct", False), ("shannon", True), ("haar", False)])
+def test_lenet_trains(transform: str, is_complex: bool, layers: str) -> None:
+    torch.manual_seed(0)
+    parametrisation = "coefficients" if transform == "haar" else "frequencies"
+    model = convert(network("lenet5"), transform, layers, parametrisation, from_trained=False, complex=is_complex)
+    x, y = torch.randn(8, 3, 32, 32), torch.arange(8)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    losses = []
+    for _ in range(15):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "densenet121"])
+@pytest.mark.parametrize("layers", ["linear", "conv"])
+def test_complex_timm_networks_run(name: str, layers: str) -> None:
+    model = convert(network(name), "dft", layers, "frequencies", from_trained=False, complex=True).eval()
+    with torch.no_grad():
+        logits = model(torch.randn(2, 3, 32, 32))
+    assert logits.shape == (2, 10)
+    assert not logits.is_complex()
+    assert torch.isfinite(logits).all()
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet18"])
+@pytest.mark.parametrize("transform", ["dct", "dft", "db2", "hadamard"])
+def test_all_coefficients_of_trained_weights_are_the_same_network(name: str, transform: str) -> None:
+    model, x = network(name).eval(), torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        made = convert(model, transform, keep=1.0)
+        torch.testing.assert_close(made(x), model(x), atol=1e-3, rtol=1e-3)
+        dense = to_dense(made)
+        torch.testing.assert_close(dense(x), model(x), atol=1e-3, rtol=1e-3)
+    assert not any(isinstance(each, SpectralLinear | SpectralConv2d) for each in dense.modules())
+    assert dense.state_dict().keys() == model.state_dict().keys()
+    assert not made.training
+
+
+@pytest.mark.parametrize("parametrisation", ["frequencies", "coefficients"])
+@pytest.mark.parametrize("transform", ["dct", "real_shannon", "dft"])
+def test_to_dense_computes_the_same(parametrisation: str, transform: str) -> None:
+    torch.manual_seed(0)
+    made = convert(network("lenet5"), transform, "all", parametrisation, from_trained=False).eval()
+    x = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(to_dense(made)(x), made(x), atol=1e-5, rtol=1e-4)
+
+
+def test_projection_keeps_more_with_more_coefficients() -> None:
+    model, errors = network("lenet5"), []
+    for keep in (0.1, 0.3, 0.6, 1.0):
+        dense = to_dense(convert(model, "dct", keep=keep, select="largest"))
+        pairs = zip(dense.parameters(), model.parameters(), strict=True)
+        errors.append(sum((a - b).square().sum().item() for a, b in pairs))
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 1e-8
+
+
+def test_fitted_frequencies_are_nearer_than_new_ones() -> None:
+    torch.manual_seed(0)
+    model = network("lenet5")
+    weights = {name: p for name, p in model.named_parameters() if p.ndim > 1}
+
+    def error(made: nn.Module) -> float:
+        dense = dict(to_dense(made).named_parameters())
+        return sum((dense[name] - p).square().sum().item() for name, p in weights.items())
+
+    fitted = error(convert(model, "dct", "all", "frequencies"))
+    energy = sum(p.square().sum().item() for p in weights.values())
+    assert fitted < energy < error(convert(model, "dct", "all", "frequencies", from_trained=False))
+
+
+def test_choice_of_layers() -> None:
+    model = network("lenet5")
+    names = {"stages.stage1.conv", "stages.stage2.conv", "stages.fc1.conv", "stages.fc2.fc", "head.fc"}
+
+    def replaced(layers: object) -> set[str]:
+        made = convert(model, "dct", layers)
+        return {name for name, each in made.named_modules() if isinstance(each, SpectralLinear | SpectralConv2d)}
+
+    assert replaced("all") == names
+    assert replaced("fc") == replaced("dense") == replaced("linear") == {"stages.fc2.fc", "head.fc"}
+    assert replaced("conv") == names - {"stages.fc2.fc", "head.fc"}
+    assert replaced("head.fc") == {"head.fc"}
+    assert replaced(["stages.stage?.conv", "head.fc"]) == {"stages.stage1.conv", "stages.stage2.conv", "head.fc"}
+    assert replaced(lambda name, module: name.startswith("stages.stage1")) == {"stages.stage1.conv"}
+
+
+def test_the_model_is_left_alone_unless_told_otherwise() -> None:
+    model = network("lenet5")
+    before = copy.deepcopy(model.state_dict())
+    convert(model, "dct")
+    assert model.state_dict().keys() == before.keys()
+    assert convert(model, "dct", inplace=True) is model
+    assert convert(nn.Linear(8, 4), "dct").in_features == 8
+    numbered = convert(nn.Sequential(nn.Linear(8, 4), nn.ReLU()), "dct")  # the ancestor missed numbered children
+    assert isinstance(numbered[0], SpectralLinear)
+
+
+def test_state_is_saved_and_loaded() -> None:
+    model = network("lenet5")
+    made = convert(model, "db2", keep=0.3, select="largest")
+    other = convert(network("lenet5"), "db2", keep=0.3, select="largest", from_trained=False)
+    other.load_state_dict(made.state_dict())
+    x = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(other(x), made(x))
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.two.weight = self.one.weight
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (nn.ReLU(), {}, "no nn.Linear or nn.Conv2d of the model is among layers='all'"),
+        (nn.Linear(4, 4), {"layers": "convolution"}, "none is 'convolution'"),
+        (Tied(), {}, r"one: its weight is shared \(one.weight, two.weight\)"),
+        (nn.Linear(4, 4), {"complex": True}, "pass from_trained=False"),
+        (nn.Sequential(nn.Linear(4, 4)), {"keep": 2.0}, "0: keep must be above 0"),
+    ],
+)
+def test_refusals(model: nn.Module, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        convert(model, "dct", **options)
+
+
+def test_complex_layers_have_no_dense_form() -> None:
+    made = convert(nn.Sequential(nn.Linear(4, 4)), "dft", "all", "frequencies", from_trained=False, complex=True)
+    with pytest.raises(ValueError, match=r"is complex, which no nn\.Linear computes"):
+        to_dense(made)
