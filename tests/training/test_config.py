@@ -28,7 +28,7 @@ from training.search import load_search
         (["--limit", "10", "10", "5000"], "300"),
         (["--epochs", "3", "--warmup-epochs", "3"], "warmup_epochs (3) must be fewer than epochs (3)"),
         (["--model", "wavpool_smal"], "did you mean 'wavpool_small'"),
-        (["--data", "mnits"], "choose one of cifar10, digits, fashion_mnist, mnist"),
+        (["--data", "mnits"], "choose one of cifar10, cifar100, digits, fashion_mnist, mnist, svhn"),
         (["--data", "cifar"], "(did you mean 'cifar10'?)"),
         (["--optimizer", "adamx"], "did you mean 'adamax'"),
         (["--augment", "cropp"], "choose one of crop"),

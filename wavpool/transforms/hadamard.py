@@ -67,7 +67,7 @@ def ibwht(x: Tensor, axis: int | Sequence[int] = -1) -> Tensor:
     """Inverse of `bwht`.
 
     >>> ibwht(bwht(torch.tensor([1.0, 2.0, 4.0])))
-    tensor([1., 2., 4.])
+    tensor([1.0000, 2.0000, 4.0000])
     """
     if has_torch_function_unary(x):
         return handle_torch_function(ibwht, (x,), x, axis=axis)

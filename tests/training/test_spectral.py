@@ -1,0 +1,143 @@
+"""Spectral layers in training: the ancestor's command, its flags and what is logged."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from generators import load_data
+from generators.batches import resized
+from training.config import ConfigError, TrainConfig
+from training.engine import fit
+from training.networks import build_model, build_optimizer
+from training.train_model import _renamed
+from wavpool.layers import SpectralConv2d, SpectralLinear
+
+MakeConfig = Callable[..., TrainConfig]
+DIGITS = {"model": "lenet", "image_size": 32, "optimizer": "adamw", "lr": 0.003}
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "training.train_model", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_ancestors_flags() -> None:
+    given = ["--model=alexnet", "--kernel", "dct", "--max_epochs=3", "--dataset", "cifar10", "--rep", "--batch_size=64"]
+    assert _renamed(given) == [
+        *("--model=alexnet", "--kernel", "dct", "--epochs=3", "--data", "cifar10"),
+        *("--seed", "87", "--deterministic", "--batch-size=64"),
+    ]
+    assert _renamed(["--rep=False", "--nodes=2"]) == ["--num-nodes=2"]
+
+
+def test_two_runs_of_the_command_are_the_same_to_the_bit(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        done = command(
+            *("--model=lenet", "--kernel=dct", "--layers=all", "--dataset=digits", "--max_epochs=2", "--image-size=32"),
+            *("--rep", "--devices=1", "--accelerator=cpu", "--output", str(tmp_path / name)),
+        )
+        assert done.returncode == 0, done.stderr
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    assert all(torch.equal(value, two[key]) for key, value in one.items())
+    metrics = json.loads((tmp_path / "one" / "metrics.json").read_text())
+    assert metrics["parameters"] == 4052
+    assert metrics["bytes"] == (tmp_path / "one" / "model.safetensors").stat().st_size
+    assert metrics["flops"] > 0
+    assert metrics["provenance"]["seed"] == 87
+    assert metrics["provenance"]["cost"]["peak_rss_mb"] > 0
+
+
+@pytest.mark.parametrize("kernel", ["dct", "dst", "dft", "shannon", "realshannon", "hadamard", "haar", "db2"])
+@pytest.mark.parametrize("layers", ["linear", "conv", "all"])
+def test_every_kernel_and_choice_of_layers(kernel: str, layers: str, make_config: MakeConfig) -> None:
+    config, data = make_config(**DIGITS, kernel=kernel, layers=layers), load_data("digits")
+    model = build_model(config, data)
+    kinds = {SpectralLinear: ("linear", "all"), SpectralConv2d: ("conv", "all")}
+    for kind, named in kinds.items():
+        assert any(isinstance(each, kind) for each in model.modules()) == (layers in named)
+    model(resized(torch.rand(2, 1, 8, 8), 32)).sum().backward()
+
+
+def test_a_run_with_complex_features(make_config: MakeConfig, tmp_path: Path) -> None:
+    settings = {"kernel": "dft", "complex_features": True, "layers": "linear", "epochs": 2}
+    metrics = fit(make_config(**DIGITS, **settings), tmp_path, progress=False)
+    assert metrics["parameters"] == 51274 - 300  # of the specification's table, with one channel in place of three
+    assert metrics["test"]["accuracy"] > 0.3
+
+
+@pytest.mark.parametrize("name", ["alexnet", "resnet18", "densenet121"])
+def test_ablations(name: str, make_config: MakeConfig) -> None:
+    data = load_data("digits")
+    options = {"model": name, "image_size": 64 if name == "alexnet" else 32}
+    whole = build_model(make_config(**options, kernel="dct", layers="conv"), data)
+    without = build_model(make_config(**options, kernel="dct", layers="conv", batch_norm=False), data)
+    assert not any(isinstance(each, nn.BatchNorm2d) for each in without.modules())
+    assert without(torch.rand(2, 1, options["image_size"], options["image_size"])).shape == (2, 10)
+    assert any(isinstance(each, nn.BatchNorm2d) for each in whole.modules()) == (name != "alexnet")
+    classifier = {"alexnet": "classifier.6", "resnet18": "fc", "densenet121": "classifier"}[name]
+    one = build_model(make_config(**options, kernel="dct", layers=classifier), data)
+    assert [each for each, module in one.named_modules() if isinstance(module, SpectralLinear)] == [classifier]
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_alexnet_of_small_and_large_images(size: int, make_config: MakeConfig) -> None:
+    model = build_model(make_config(model="alexnet", image_size=size), load_data("digits"))
+    assert sum(parameter.numel() for parameter in model.parameters()) == 57044810 - 2 * 64 * 11 * 11
+    assert model.eval()(torch.rand(1, 1, size, size)).shape == (1, 10)
+
+
+def test_frequencies_have_a_learning_rate_of_their_own(make_config: MakeConfig) -> None:
+    config = make_config(**DIGITS, kernel="dct", frequency_lr=30.0, weight_decay=0.1)
+    optimizer = build_optimizer(config, build_model(config, load_data("digits")))
+    rates = {group["lr"]: group for group in optimizer.param_groups}
+    assert sorted(rates) == pytest.approx([0.003, 0.09])
+    assert rates[max(rates)]["weight_decay"] == 0
+    assert len(optimizer.param_groups) == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kernel": "cosine"}, "no transform 'cosine'"),
+        ({"kernel": "dct", "layers": "dence"}, "layers must be linear, conv, all, or names"),
+        ({"kernel": "haar", "parametrisation": "frequencies"}, "no rows of trainable frequency are known for 'haar'"),
+        ({"kernel": "dct", "complex_features": True}, "dct has no complex form"),
+        ({"kernel": "dct", "keep": 0}, "bad value 0 for 'keep'"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(settings: dict[str, Any], message: str, make_config: MakeConfig) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_model(make_config(**DIGITS, **settings), load_data("digits"))
+
+
+def test_a_run_is_logged_in_mlflow(make_config: MakeConfig, tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    store = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    config = make_config(**DIGITS, kernel="dct", epochs=1, mlflow=store)
+    metrics = fit(config, tmp_path / "run", progress=False)
+    client = mlflow.MlflowClient(store)
+    experiment = client.get_experiment_by_name("digits")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.run_name == config.name
+    assert run.data.params["kernel"] == "dct"
+    assert run.data.metrics["parameters"] == metrics["parameters"]
+    assert run.data.metrics["test_accuracy"] == pytest.approx(metrics["test"]["accuracy"])
+    assert {each.path for each in client.list_artifacts(run.info.run_id)} >= {"metrics.json", "model.safetensors"}
+
+
+def test_mlflow_that_cannot_be_reached(make_config: MakeConfig, tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    config = make_config(**DIGITS, epochs=1, mlflow="nonsense://nowhere")
+    with pytest.raises(ConfigError, match="MLflow at nonsense://nowhere cannot be used"):
+        fit(config, tmp_path / "run", progress=False)
