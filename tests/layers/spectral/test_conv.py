@@ -11,6 +11,7 @@ from torch import nn
 
 from wavpool.layers import SpectralConv2d
 from wavpool.layers.spectral import conv
+from wavpool.layers.spectral.separable import separable_conv2d
 
 
 def convolved(x: torch.Tensor, layer: SpectralConv2d, weight: torch.Tensor) -> torch.Tensor:
@@ -120,3 +121,45 @@ def test_depthwise_and_small_kernels_in_coefficients() -> None:
 def test_a_bad_argument_is_torchs_own_error() -> None:
     with pytest.raises(ValueError, match="divisible by groups"):
         SpectralConv2d(3, 4, 3, groups=2)
+
+
+@pytest.mark.parametrize("batch", [0, 1, 2, 7])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_separable_gradients(batch: int, groups: int) -> None:
+    inputs = [
+        torch.randn(batch, 4, 5, 4, dtype=torch.float64),
+        torch.randn(6, 4 // groups, 1, 1, dtype=torch.float64),
+        torch.randn(6, 1, 3, 2, dtype=torch.float64),
+        torch.randn(6, dtype=torch.float64),
+    ]
+    inputs = [each.requires_grad_() for each in inputs]
+
+    def ours(*each: torch.Tensor) -> torch.Tensor:
+        return separable_conv2d(*each, (2, 1), (1, 0), (1, 2), groups)
+
+    def plain(x: torch.Tensor, channels: torch.Tensor, patterns: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        between = nn.functional.conv2d(x, channels, groups=groups)
+        return nn.functional.conv2d(between, patterns, bias, (2, 1), (1, 0), (1, 2), 6)
+
+    torch.testing.assert_close(ours(*inputs), plain(*inputs))
+    found, expected = (torch.autograd.grad(f(*inputs).square().sum(), inputs) for f in (ours, plain))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+    if batch:
+        assert torch.autograd.gradcheck(ours, inputs)
+
+
+def test_part_of_the_gradients_and_a_single_image() -> None:
+    layer = SpectralConv2d(64, 64, 3, padding=1, parametrisation="frequencies", dtype=torch.float64)
+    assert layer.separable
+    x = torch.randn(64, 5, 5, dtype=torch.float64)
+    torch.testing.assert_close(layer(x), layer(x[None])[0])
+    layer.requires_grad_(False)
+    batch = x[None].clone().requires_grad_()
+    layer(batch).sum().backward()
+    assert batch.grad is not None
+    layer.bias.requires_grad_()
+    layer(x[None]).sum().backward()
+    assert layer.bias.grad is not None
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x[None]), layer(x[None]))

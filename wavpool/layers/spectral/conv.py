@@ -14,6 +14,7 @@ from .cached import Cached
 from .coefficients import KeptCoefficients, Select
 from .frequencies import DEFAULT_GAIN, SinusoidKernels
 from .linear import Parametrisation, check_parametrisation
+from .separable import separable_conv2d
 from .sinusoids import Spacing
 
 SEPARABLE_SHARE = 0.5
@@ -125,9 +126,11 @@ class SpectralConv2d(Cached):
     def forward(self, x: Tensor) -> Tensor:
         spectrum = self.spectrum
         if isinstance(spectrum, SinusoidKernels) and self.separable:
-            channels, patterns = self._cached(
-                lambda: (spectrum.channels()[:, :, None, None], spectrum.patterns()[:, None])
-            )
+            channels, patterns = self._cached(spectrum.factors)
+            if x.ndim == 4 and not (channels.is_complex() or isinstance(self.padding, str) or self._is_traced):
+                x, padding = self._padded(x)
+                settings = (self.stride, padding, self.dilation, self.groups)
+                return separable_conv2d(x, channels, patterns, self.bias, *settings)
             return self._spatial(_conv(x, channels, None, groups=self.groups), patterns, self.out_channels)
         return self._spatial(x, self._cached(spectrum), self.groups)
 
@@ -140,10 +143,19 @@ class SpectralConv2d(Cached):
         separable: bool = channels * positions + depthwise <= SEPARABLE_SHARE * channels * taps
         return separable
 
+    def _padded(self, x: Tensor) -> tuple[Tensor, Any]:
+        """The input with what is not zeros around it, and the zeros that are left to the convolution."""
+        if self.padding_mode == "zeros":
+            return x, self.padding
+        return F.pad(x, self._padding, mode=self.padding_mode), (0, 0)
+
+    @property
+    def _is_traced(self) -> bool:
+        # What is traced takes torch's own operators; a batch in parts would be unrolled.
+        return torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active()
+
     def _spatial(self, x: Tensor, weight: Tensor, groups: int) -> Tensor:
-        padding = self.padding
-        if self.padding_mode != "zeros":
-            x, padding = F.pad(x, self._padding, mode=self.padding_mode), 0
+        x, padding = self._padded(x)
         return _conv(x, weight, self.bias, stride=self.stride, padding=padding, dilation=self.dilation, groups=groups)
 
 
