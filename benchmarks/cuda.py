@@ -19,9 +19,8 @@ from torch import Tensor
 
 from training.files import write_csv, write_text
 from training.report import commit
+from training.tables import markdown_table
 from wavpool.transforms import native
-
-from .document import markdown_table
 
 ROOT = Path(__file__).parents[1]
 SHAPES = [(4096, 1, 32, 32), (8192, 64, 56, 56), (64, 64, 224, 224), (512, 3, 512, 512)]

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from training.tables import markdown_table
+
 from .implementations import HAAR
 from .records import FLOOR, FORWARD, OURS, PEER, TRANSFORM, Case, Record, fastest
 from .targets import TARGETS, Outcome, by_case, evaluate
@@ -65,18 +67,6 @@ def summary_table(records: Iterable[Record]) -> str:
 def figure_name(threads: int) -> str:
     """File of the figure for a number of threads."""
     return f"transforms_{threads}.png"
-
-
-def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose columns in brackets are right-aligned.
-
-    >>> print(markdown_table(["name", "(ms)"], [["a", "1"]]), end="")
-    | name | ms |
-    | --- | --: |
-    | a | 1 |
-    """
-    lines = [[name.strip("()") for name in head], ["--:" if name.startswith("(") else "---" for name in head], *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def milliseconds(value: float | None) -> str:

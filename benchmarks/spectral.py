@@ -20,9 +20,10 @@ from torch.profiler import ProfilerActivity, profile
 
 from training.allocator import keep_freed_memory
 from training.files import write_csv, write_text
+from training.tables import markdown_table
 from wavpool.layers import SpectralConv2d, SpectralLinear
 
-from .document import markdown_table, milliseconds
+from .document import milliseconds
 from .timing import block, interleaved
 
 FOLDER = Path(__file__).parents[1] / "results" / "spectral"
@@ -162,7 +163,7 @@ def peak_memory(call: Callable[[], object]) -> int:
     call()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         call()
-    events: Any = profiler.profiler.kineto_results.events()  # type: ignore[union-attr]
+    events: Any = profiler.profiler.kineto_results.events()
     held = peak = 0
     for event in sorted((each for each in events if each.name() == "[memory]"), key=lambda each: each.start_ns()):
         held += event.nbytes()
