@@ -70,7 +70,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
         config, metrics = by_data.get("cifar10", next(iter(by_data.values())))[0]
         model = build_model(config, data := load(config)).eval()
         row |= {"parameters": metrics["parameters"], "bytes": metrics["bytes"]}
-        row["latency_ms"] = inference_ms(model, example(data), timings=300)
+        row["latency_ms"] = inference_ms(model, example(data, config.image_size), timings=300)
         published = dict(zip(("mnist", "cifar10"), PUBLISHED.get((kernel, layers), (None, None)), strict=True))
         for name in ("mnist", "cifar10"):
             scores = [metrics["test"]["accuracy"] for _, metrics in by_data.get(name, [])]

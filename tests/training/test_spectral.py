@@ -121,8 +121,9 @@ def test_mistakes_are_told_in_a_sentence(settings: dict[str, Any], message: str,
         build_model(make_config(**DIGITS, **settings), load_data("digits"))
 
 
-def test_a_run_is_logged_in_mlflow(make_config: MakeConfig, tmp_path: Path) -> None:
+def test_a_run_is_logged_in_mlflow(make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow")
+    monkeypatch.chdir(tmp_path)  # where the artifacts of a database go
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     config = make_config(**DIGITS, kernel="dct", epochs=1, mlflow=store)
     metrics = fit(config, tmp_path / "run", progress=False)
@@ -141,3 +142,25 @@ def test_mlflow_that_cannot_be_reached(make_config: MakeConfig, tmp_path: Path) 
     config = make_config(**DIGITS, epochs=1, mlflow="nonsense://nowhere")
     with pytest.raises(ConfigError, match="MLflow at nonsense://nowhere cannot be used"):
         fit(config, tmp_path / "run", progress=False)
+
+
+def test_table_and_curve_of_finished_runs(make_config: MakeConfig, tmp_path: Path) -> None:
+    runs = tmp_path / "runs" / "digits"
+    fit(make_config(**DIGITS, epochs=1), runs / "dense", progress=False)
+    fit(make_config(**DIGITS, epochs=1, kernel="dct", layers="linear"), runs / "dct", progress=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "training.spectral_table", str(tmp_path / "runs"), "--output", str(tmp_path / "table")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "| dct | linear | 50,880 |" in done.stdout
+    assert done.stdout == (tmp_path / "table" / "lenet.md").read_text()
+    command = [sys.executable, "-m", "training.keep_curve", str(runs / "dense"), "--output", str(tmp_path / "curve")]
+    subprocess.run([*command, "--kernels", "dct"], capture_output=True, text=True, check=True)
+    assert {path.name for path in (tmp_path / "curve").iterdir()} == {"keep.csv", "keep.md", "keep.png"}
+    failed = subprocess.run(
+        [sys.executable, "-m", "training.keep_curve", str(runs / "dct")], capture_output=True, text=True, check=False
+    )
+    assert failed.returncode == 2
+    assert failed.stderr.count("\n") == 1
