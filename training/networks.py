@@ -51,7 +51,7 @@ def build_model(config: TrainConfig, data: Data) -> nn.Module:
     """
     torch.manual_seed(config.seed)
     try:
-        model = _spectral(_dense(config, data), config)
+        model = untrained(config, data.num_classes, data.in_chans, data.img_size)
         with torch.inference_mode():
             shape = model.eval()(example(data, config.image_size)).shape
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
@@ -64,17 +64,17 @@ def build_model(config: TrainConfig, data: Data) -> nn.Module:
     return model.train()
 
 
-def _dense(config: TrainConfig, data: Data) -> nn.Module:
-    sizes: dict[str, Any] = {"num_classes": data.num_classes, "in_chans": data.in_chans}
-    img_size = config.image_size or data.img_size
+def untrained(config: TrainConfig, num_classes: int, in_chans: int, img_size: int | tuple[int, int]) -> nn.Module:
+    """The model of ``config`` for images of that kind, with its spectral layers."""
+    sizes: dict[str, Any] = {"num_classes": num_classes, "in_chans": in_chans} | config.model_kwargs
+    img_size = config.image_size or img_size
     name = ALIASES.get(config.model, config.model)
     if name in OTHERS:
-        return OTHERS[name](img_size=img_size, **(sizes | config.model_kwargs))
+        return _spectral(OTHERS[name](**{"img_size": img_size} | sizes), config)
     default = timm.get_pretrained_cfg(name, allow_unregistered=True)
     if default is not None and default.fixed_input_size:  # a model that fits any size has no such argument
-        sizes["img_size"] = img_size
-    model: nn.Module = timm.create_model(name, **(sizes | config.model_kwargs))
-    return model
+        sizes.setdefault("img_size", img_size)
+    return _spectral(timm.create_model(name, **sizes), config)
 
 
 def _spectral(model: nn.Module, config: TrainConfig) -> nn.Module:
