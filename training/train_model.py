@@ -19,6 +19,8 @@ _EPILOG = """examples:
   python -m training.train_model --model=alexnet --kernel=dct --layers=linear --dataset=cifar10
   torchrun --nproc-per-node 4 -m training.train_model --model wavpool_base --data cifar10 --devices 4 --strategy ddp
 
+--dataset, --max_epochs, --nodes and flags with underscores are understood, too; --rep is --seed 87 --deterministic.
+
 The output folder receives model.safetensors, metrics.json, history.csv, config.yaml, history.png, confusion.png,
 roc.png, logs and last.ckpt, from which --resume goes on."""
 

@@ -218,6 +218,8 @@ def test_block_shapes() -> None:
     [
         ({"keep": 0}, "keep must be above 0 and at most 1, got 0"),
         ({"keep": 1.1}, "keep must be above 0 and at most 1"),
+        ({"axes": (7,)}, r"axes must be among the 2 of the weight, got \(7,\)"),
+        ({"parametrisation": "frequencies", "select": "largest"}, "select belongs to parametrisation='coefficients'"),
         ({"select": "best"}, "select must be 'low', 'largest' or 'learned', got 'best'"),
         ({"transform": "cosine"}, "no transform 'cosine'"),
         ({"parametrisation": "waves"}, "must be 'frequencies' or 'coefficients', got 'waves'"),
@@ -231,3 +233,15 @@ def test_block_shapes() -> None:
 def test_refusals(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SpectralLinear(8, 4, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"select": "largest"}, {"parametrisation": "frequencies"}])
+@pytest.mark.parametrize("is_large", [False, True])
+@pytest.mark.parametrize("width", [3, 9, 40])
+def test_an_input_of_another_width_is_refused(
+    options: dict, is_large: bool, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear, "FAST_SIZE", 1 if is_large else 2**20)
+    for layer in (SpectralLinear(10, 5, **options), SpectralLinear(10, 5, **options).eval()):
+        with pytest.raises((ValueError, RuntimeError)):
+            layer(torch.ones(2, width))

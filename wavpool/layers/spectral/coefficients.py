@@ -55,12 +55,10 @@ class KeptCoefficients(nn.Module):
             raise ValueError(f"keep must be above 0 and at most 1, got {keep}")
         if select not in ("low", "largest", "learned"):
             raise ValueError(f"select must be 'low', 'largest' or 'learned', got {select!r}")
-        self.size, self.axes, self.keep, self.select = (
-            tuple(size),
-            tuple(axis % len(size) for axis in axes),
-            keep,
-            select,
-        )
+        if not axes or not all(-len(size) <= axis < len(size) for axis in axes):
+            raise ValueError(f"axes must be among the {len(size)} of the weight, got {tuple(axes)}")
+        self.size, self.axes = tuple(size), tuple(axis % len(size) for axis in axes)
+        self.keep, self.select = keep, select
         self.transform = layer_transform(transform, [self.size[axis] for axis in self.axes])
         self.count = max(1, round(keep * math.prod(self.size)))
         shape = {"low": self.block, "largest": (self.count,), "learned": self.size}[select]

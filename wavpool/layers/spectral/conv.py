@@ -95,7 +95,7 @@ class SpectralConv2d(Cached):
         self._padding = like._reversed_padding_repeated_twice
         size = tuple(like.weight.shape)
         gain = DEFAULT_GAIN if gain is None else gain
-        if check_parametrisation(parametrisation, transform, complex, False):
+        if check_parametrisation(parametrisation, transform, complex, False, select):
             self.spectrum = SinusoidKernels(
                 size[0], size[1], like.kernel_size, str(transform), complex, spacing, groups, gain, device, dtype
             )

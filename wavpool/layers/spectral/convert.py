@@ -72,7 +72,9 @@ def convert(
         model = copy.deepcopy(model)
     chosen = dict(_chosen(model, layers))
     if not chosen:
-        raise ValueError(f"no nn.Linear or nn.Conv2d of the model is among layers={layers!r}")
+        known = any(isinstance(module, SPECTRAL) for module in model.modules())
+        remedy = "; spectral layers are there already, see to_dense" if known else ""
+        raise ValueError(f"no nn.Linear or nn.Conv2d of the model is among layers={layers!r}{remedy}")
     _refuse_shared(model, chosen)
     if parametrisation == "frequencies" and from_trained:
         options.setdefault("amplitude", True)

@@ -76,7 +76,7 @@ class SpectralLinear(Cached):
         self.in_features, self.out_features = in_features, out_features
         self._is_large = in_features * out_features >= FAST_SIZE
         gain = DEFAULT_GAIN if gain is None else gain
-        if check_parametrisation(parametrisation, transform, complex, amplitude or bandwidth):
+        if check_parametrisation(parametrisation, transform, complex, amplitude or bandwidth, select):
             self.spectrum = SinusoidRows(
                 out_features,
                 in_features,
@@ -126,6 +126,8 @@ class SpectralLinear(Cached):
 
     def _product(self, x: Tensor) -> Tensor | None:
         """The output without the weight, where there is a way."""
+        if x.shape[-1] != self.in_features:  # a product with a block of coefficients would take any length
+            raise ValueError(f"the last axis of the input must be {self.in_features}, got shape {tuple(x.shape)}")
         spectrum = self.spectrum
         if isinstance(spectrum, KeptCoefficients):
             y = _from_low(spectrum, x)
@@ -156,7 +158,9 @@ def _from_low(spectrum: KeptCoefficients, x: Tensor) -> Tensor | None:
     return spectrum.transform.inverse(F.pad(y, (0, spectrum.size[0] - rows)))
 
 
-def check_parametrisation(parametrisation: str, transform: object, complex: bool, waves: bool) -> bool:
+def check_parametrisation(
+    parametrisation: str, transform: object, complex: bool, waves: bool, select: str = "low"
+) -> bool:
     """Whether it is that of frequencies.
 
     Raises:
@@ -168,4 +172,6 @@ def check_parametrisation(parametrisation: str, transform: object, complex: bool
         raise ValueError("complex, amplitude and bandwidth belong to parametrisation='frequencies'")
     if parametrisation == "frequencies" and not isinstance(transform, str):
         raise ValueError("parametrisation='frequencies' takes the name of a transform")
+    if parametrisation == "frequencies" and select != "low":
+        raise ValueError("select belongs to parametrisation='coefficients'")
     return parametrisation == "frequencies"
