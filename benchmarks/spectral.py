@@ -41,10 +41,7 @@ class AncestorLinear(nn.Module):
         self.in_features = in_features
 
     def forward(self, x: Tensor) -> Tensor:
-        place = torch.arange(self.in_features, dtype=torch.float32)
-        norm = torch.where(torch.arange(len(self.bias)) == 0, 0.5, 1.0).div(2 * self.in_features).sqrt()
-        angle = (math.pi / 2) * (self.frequency / len(self.bias))[:, None] * (2 * place + 1)
-        weight = 2 * norm[:, None] * angle.cos()
+        weight = _cosines(self.frequency, self.in_features)
         return F.bilinear(torch.ones(len(x), 1), x, weight[:, None], self.bias)
 
 

@@ -49,28 +49,27 @@ def curve(run: Path, kernels: Sequence[str], select: str, epochs: int) -> Iterat
     data = load(config)
     dense = build_model(config, data)
     dense.load_state_dict(load_file(run / "model.safetensors"))
+    options = loader_options(config, data)  # counts all training pixels, so once
     for kernel in kernels:
         for keep in KEEPS:
             model = convert(dense, kernel, keep=keep, select=select)
             row = {"model": config.model, "data": config.data, "transform": kernel, "select": select, "keep": keep}
             row["parameters"] = sum(parameter.numel() for parameter in model.parameters())
-            row["projected"] = _accuracy(model, config, data)
+            row["projected"] = _accuracy(model, config, data, options)
             if epochs:
-                _finetune(model, config, data, epochs)
-            row["finetuned"] = _accuracy(model, config, data) if epochs else None
+                _finetune(model, config, data, options, epochs)
+            row["finetuned"] = _accuracy(model, config, data, options) if epochs else None
             yield row
 
 
-def _accuracy(model: nn.Module, config: TrainConfig, data: Data) -> float:
-    logits, labels = predict(model, data.test, config.eval_batch_size, **loader_options(config, data))
+def _accuracy(model: nn.Module, config: TrainConfig, data: Data, options: dict[str, Any]) -> float:
+    logits, labels = predict(model, data.test, config.eval_batch_size, **options)
     return float((logits.argmax(1) == labels).double().mean())
 
 
-def _finetune(model: nn.Module, config: TrainConfig, data: Data, epochs: int) -> None:
+def _finetune(model: nn.Module, config: TrainConfig, data: Data, options: dict[str, Any], epochs: int) -> None:
     torch.manual_seed(config.seed)
-    loader = BatchLoader(
-        data.train, config.batch_size, shuffle=True, seed=config.seed, drop_last=True, **loader_options(config, data)
-    )
+    loader = BatchLoader(data.train, config.batch_size, shuffle=True, seed=config.seed, drop_last=True, **options)
     optimizer = torch.optim.AdamW(model.parameters(), RATE, weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * len(loader))
     model.train()

@@ -19,11 +19,12 @@ from generators.batches import resized
 from training.alexnet import alexnet
 from training.config import ConfigError, TrainConfig, nearest, unknown_name
 from wavpool.layers import convert
+from wavpool.layers.spectral.sinusoids import FAMILIES
 
 OTHERS: dict[str, Callable[..., nn.Module]] = {"alexnet": alexnet}
 """Models that timm does not have."""
 ALIASES = {"lenet": "lenet5"}
-FREQUENCIES = ("dct", "dst", "dft", "shannon", "realshannon", "real_shannon")
+FREQUENCIES = (*FAMILIES, "realshannon")
 """Transforms whose layers have trainable frequencies unless told otherwise."""
 
 

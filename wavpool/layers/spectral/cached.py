@@ -10,8 +10,8 @@ from torch import nn
 class Cached(nn.Module):
     """Base of layers that derive tensors from their parameters.
 
-    What `_derived` computed is kept while the module is in eval mode, needs no gradient and no parameter is written
-    to. It is not part of the state, of copies and of pickles.
+    What `_cached` was given to compute is kept while the module is in eval mode, needs no gradient and no parameter is
+    written to. It is not part of the state, of copies and of pickles.
     """
 
     def __init__(self) -> None:

@@ -52,7 +52,7 @@ def convert(
         complex: rows `exp(-i angle)`, complex features between the layers. Activations, normalisation and pooling
             after the first replaced layer, in the order of `model.modules()`, become those of complex features; a
             dense layer there, and the output, take the modulus. With `from_trained=False`.
-        inplace: change `model`, which is the default for none but the caller who asks.
+        inplace: change `model` itself, not a copy.
         options: of `SpectralLinear` and `SpectralConv2d`: `select`, `axes`, `spacing`, `amplitude`, `bandwidth`; each
             goes to the layers that have it.
 
@@ -154,21 +154,18 @@ def _spectral(module: nn.Module, from_trained: bool, settings: dict[str, Any]) -
             settings.pop(name, None)
         if 0 in settings.get("axes", ()):
             settings.pop("axes")
-        made = SpectralConv2d(
-            module.in_channels,
-            module.out_channels,
-            module.kernel_size,  # type: ignore[arg-type]
-            module.stride,  # type: ignore[arg-type]
-            module.padding,  # type: ignore[arg-type]
-            module.dilation,  # type: ignore[arg-type]
-            module.groups,
-            module.bias is not None,
-            module.padding_mode,
-            **settings,
-        )
+        made = SpectralConv2d(**_geometry(module), **settings)
     if from_trained and not weight.is_meta:
         _take_over(made, weight, module.bias)
     return made.train(module.training)
+
+
+_CONV = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+
+
+def _geometry(module: nn.Module) -> dict[str, Any]:
+    """What a convolution, dense or spectral, was made with."""
+    return {name: getattr(module, name) for name in _CONV} | {"bias": module.bias is not None}
 
 
 @torch.no_grad()
@@ -192,18 +189,7 @@ def _dense(module: SpectralLinear | SpectralConv2d) -> nn.Module:
     if isinstance(module, SpectralLinear):
         made = nn.Linear(module.in_features, module.out_features, bias is not None, device="meta")
     else:
-        made = nn.Conv2d(
-            module.in_channels,
-            module.out_channels,
-            module.kernel_size,
-            module.stride,
-            module.padding,
-            module.dilation,
-            module.groups,
-            bias is not None,
-            module.padding_mode,  # type: ignore[arg-type]
-            device="meta",
-        )
+        made = nn.Conv2d(**_geometry(module), device="meta")
     made.weight = nn.Parameter(weight.clone())
     if bias is not None:
         made.bias = nn.Parameter(bias.clone())

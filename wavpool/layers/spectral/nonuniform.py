@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .sinusoids import places
+
 TAPS = {torch.float32: 8, torch.float64: 16}
 """Width of the bump in steps of the oversampled spectrum; errors are about 1e-7 and 1e-14 of the result."""
 OVERSAMPLING = 2
@@ -57,7 +59,7 @@ class _Product(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             of_x = cosine_product_adjoint(gradient, omega, x.shape[-1], shift, phase)
         if ctx.needs_input_grad[1]:
-            slopes = cosine_product(x * _places(x.shape[-1], shift, x), omega, shift, phase + 0.25)
+            slopes = cosine_product(x * places(x.shape[-1], shift, x.dtype, x.device), omega, shift, phase + 0.25)
             of_omega = (gradient * slopes).sum(0, dtype=omega.dtype)
         return of_x, of_omega, None, None
 
@@ -77,13 +79,11 @@ class _Adjoint(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             of_y = cosine_product(gradient, omega, shift, phase)
         if ctx.needs_input_grad[1]:
-            slopes = cosine_product(gradient * _places(n, shift, gradient), omega, shift, phase + 0.25)
+            slopes = cosine_product(
+                gradient * places(n, shift, gradient.dtype, gradient.device), omega, shift, phase + 0.25
+            )
             of_omega = (y * slopes).sum(0, dtype=omega.dtype)
         return of_y, of_omega, None, None, None
-
-
-def _places(n: int, shift: float, like: Tensor) -> Tensor:
-    return torch.arange(n, dtype=like.dtype, device=like.device) + shift
 
 
 class _Nodes(NamedTuple):

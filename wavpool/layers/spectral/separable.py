@@ -42,18 +42,11 @@ def separable_conv2d(
 class _Separable(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        x: Tensor,
-        channels: Tensor,
-        patterns: Tensor,
-        bias: Tensor | None,
-        stride: Pair,
-        padding: Pair,
-        dilation: Pair,
-        groups: int,
+        ctx: Any, x: Tensor, channels: Tensor, patterns: Tensor, bias: Tensor | None, *constants: Any
     ) -> Tensor:
         ctx.save_for_backward(x, channels, patterns)
-        ctx.constants = stride, padding, dilation, groups
+        ctx.constants = constants
+        stride, padding, dilation, groups = constants
         y: Tensor | None = None
         for rows in _parts(x):
             between = F.conv2d(x[rows], channels, groups=groups)

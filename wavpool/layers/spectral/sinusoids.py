@@ -132,7 +132,7 @@ class _Cosines(torch.autograd.Function):
     def forward(ctx: Any, omega: Tensor, n: int, shift: float, phase: float, dtype: torch.dtype) -> Tensor:
         ctx.save_for_backward(omega)
         ctx.constants = n, shift, phase, dtype
-        turns = torch.outer(omega.double() / (2 * math.pi), _places(n, shift, omega))
+        turns = torch.outer(omega.double() / (2 * math.pi), places(n, shift, torch.float64, omega.device))
         turns += phase
         turns -= turns.round()
         return turns.mul_(2 * math.pi).to(dtype).cos_()
@@ -142,8 +142,9 @@ class _Cosines(torch.autograd.Function):
         (omega,) = ctx.saved_tensors
         n, shift, phase, dtype = ctx.constants
         slope = cosines(omega, n, shift, phase + 0.25, dtype)
-        return (gradient * slope) @ _places(n, shift, omega).to(dtype), None, None, None, None
+        return (gradient * slope) @ places(n, shift, dtype, omega.device), None, None, None, None
 
 
-def _places(n: int, shift: float, like: Tensor) -> Tensor:
-    return torch.arange(n, dtype=torch.float64, device=like.device) + shift
+def places(n: int, shift: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Where the samples lie: `shift, shift + 1, ..., shift + n - 1`."""
+    return torch.arange(n, dtype=dtype, device=device) + shift
