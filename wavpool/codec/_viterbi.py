@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .coders._numba import inline, jit
+from ..compiled import inline, jit
 from .coders.states import NEXT, START
 
 STATES = len(NEXT)

@@ -9,7 +9,6 @@ halving (X. Wu, Optimal quantization by matrix searching, J. Algorithms 12, 1991
 """
 
 import functools
-import importlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -129,10 +128,9 @@ def _middles(centres: Array) -> Array:
 @functools.cache
 def _search() -> Callable[[Array, int], NDArray[np.int64]]:
     """`_optimal_ends`, compiled at its first use."""
-    compiled: Callable[[Array, int], NDArray[np.int64]] = importlib.import_module(".coders._numba", __package__).jit(
-        _optimal_ends
-    )
-    return compiled
+    from ..compiled import jit
+
+    return jit(_optimal_ends)
 
 
 def _optimal_ends(sums: Any, k: int) -> Any:

@@ -64,7 +64,7 @@ def feedback(
 
 @functools.cache
 def _kernel() -> Callable[..., Any]:
-    from ..coders._numba import jit
+    from ...compiled import jit
 
     return jit(_block)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ._numba import jit
+from ...compiled import jit
 
 
 @jit

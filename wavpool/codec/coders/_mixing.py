@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...compiled import inline, jit
 from . import _tables
-from ._numba import inline, jit
 from .states import NEXT, START
 
 Array = NDArray[np.int64]

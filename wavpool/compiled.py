@@ -1,4 +1,4 @@
-"""numba with a cache where one can be written; imported only by the coders' kernels."""
+"""numba with a cache where one can be written; imported only by modules of kernels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 try:
     import numba
 except ImportError:
-    raise ImportError("the codec's coders need numba: pip install 'wavpool[codec]'") from None
+    raise ImportError("this needs numba: pip install 'wavpool[codec,circuits]'") from None
 
 
 def jit(function: Callable[..., Any]) -> Callable[..., Any]:
