@@ -127,8 +127,10 @@ def test_any_circuit_computes_and_costs_what_plain_python_says(case: tuple[Circu
 
 def engine_of(circuit: Circuit, problem: Problem, **rules: Any) -> tuple[Any, Any, Any, Any]:
     task = tasks.task_of(problem, circuit.grid, load_costs())
-    given = {"children": 4, "mutations": 5, "threshold": 0, "patience": 2**60, "generations": 2**60, "drift": True,
-             "enough_error": -1, "enough_energy": np.uint64(0), "pause_error": -1, "metric": 0, "divisor": 1}  # fmt: skip
+    given = {
+        "children": 4, "mutations": 5, "threshold": 0, "patience": 2**60, "generations": 2**60, "drift": True,
+        "enough_error": -1, "enough_energy": np.uint64(0), "pause_error": -1, "metric": 0, "divisor": 1,
+    }  # fmt: skip
     progress = tasks.beginning(circuit.genes, np.random.default_rng(0))
     return task, engine.Rules(**{**given, **rules}), progress, tasks.scratch(circuit.grid, 5)
 
@@ -160,7 +162,7 @@ def test_the_search_measures_what_the_circuit_says(
 def test_mutations_are_legal_and_taken_back(case: tuple[Circuit, list[list[int]]], seed: int) -> None:
     circuit, inputs = case
     problem = Problem.of(inputs, [[0] * circuit.grid.outputs] * len(inputs))
-    task, rules, progress, scratch = engine_of(circuit, problem)
+    task, rules, _, scratch = engine_of(circuit, problem)
     genes, random = circuit.genes.copy(), np.array([seed], dtype=np.uint64)
     engine.mark(task, genes, scratch.active[0], scratch.order)
     for _ in range(20):

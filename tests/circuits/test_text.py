@@ -172,5 +172,5 @@ class TestCosts:
             costs.from_json(text.replace("0.151548", number))
 
     def test_missing_lines_are_named(self) -> None:
-        with pytest.raises(UserError, match="lacks .*expected_value_max"):
+        with pytest.raises(UserError, match=r"lacks .*expected_value_max"):
             costs.from_columns("0 1 2 3 4\n" * 26)

@@ -149,7 +149,13 @@ class Search:
                 self._next_phase()
             elif reason == engine.REACHED:
                 self.is_finished = True
-        self.is_finished |= self.progress.counters[engine.GENERATION] >= self.settings.generations
+        self.is_finished |= bool(self.progress.counters[engine.GENERATION] >= self.settings.generations)
+
+    def resume(self, threshold: int, phase: int, seconds: float, rows: list[Row], is_finished: bool) -> None:
+        """Go on from elsewhere, `progress` being set."""
+        genome.check(self.progress.genes, self.grid)
+        self.rules = self.rules._replace(threshold=threshold)
+        self.phase, self.seconds, self.rows, self.is_finished = phase, seconds, rows, is_finished
 
     def result(self) -> Result:
         """What it has found until now."""

@@ -5,16 +5,15 @@ started again with more methods or strengths measures only these.
 """
 
 import contextlib
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Executor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
+from .. import parallel
 from ..errors import UserError, is_message
 from .bench import Bench, Subject
 from .points import Curve, Row, curve_of, read_cliffs, write_tables
@@ -96,22 +95,12 @@ def _runner(bench: Bench, workers: int) -> Iterator[Callable[[Sequence[_Task]], 
     if workers < 2:
         yield lambda tasks: ((task, _do(bench, task)) for task in tasks)
         return
-    before = set(multiprocessing.active_children())
     threads = max(1, (os.cpu_count() or 1) // workers)
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _begin, (bench.folder, bench.subject, threads)
-    )
-    try:
+    with parallel.processes(workers, _begin, (bench.folder, bench.subject, threads)) as pool:
         yield lambda tasks: _pooled(pool, tasks)
-        pool.shutdown()
-    except BaseException:  # also Ctrl-C: what the workers are at is given up, and their files are whole or absent
-        pool.shutdown(wait=False, cancel_futures=True)
-        for child in set(multiprocessing.active_children()) - before:
-            child.terminate()
-        raise
 
 
-def _pooled(pool: ProcessPoolExecutor, tasks: Sequence[_Task]) -> _Results:
+def _pooled(pool: Executor, tasks: Sequence[_Task]) -> _Results:
     futures = {pool.submit(_do_in_worker, task): task for task in tasks}
     return ((futures[future], future.result()) for future in as_completed(futures))
 
@@ -121,9 +110,8 @@ def _do(bench: Bench, task: _Task) -> list[Row]:
 
 
 def _begin(folder: Path, subject: Subject, threads: int) -> None:
-    """Make a worker ready; Ctrl-C is for the process that started it."""
+    """Make a worker ready."""
     global _bench
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
     _bench = Bench(folder, subject)
 

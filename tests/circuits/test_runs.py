@@ -1,0 +1,197 @@
+"""Many runs in a folder: stopped, gone on with, on several workers and on a Dask cluster; and checkpoints."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from wavpool.circuits import Grid, Problem, Settings, checkpoint, load_costs, runs
+from wavpool.circuits.search import Search
+from wavpool.errors import UserError
+from wavpool.parallel import Place, executor, job_script
+
+ROOT = Path(__file__).parents[2]
+GENERATOR = np.random.default_rng(0)
+PROBLEM = Problem.of([GENERATOR.integers(-128, 128, 9).tolist()], [GENERATOR.integers(-128, 128, 16).tolist()])
+TIMED = {"time", "seconds", "provenance"}
+
+
+def job(**settings: Any) -> runs.Job:
+    given = {"mutation_rate": 0.15, "generations": 40_000, "patience": 10**6, **settings}
+    return runs.Job(PROBLEM, Grid(9, 16, 6, 6, 7), Settings(**given), load_costs())
+
+
+def untimed(result: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in result.items() if key not in TIMED}
+
+
+def test_the_same_runs_whatever_computes_them(tmp_path: Path) -> None:
+    one = runs.execute(job(), tmp_path / "one", range(3))
+    two = runs.execute(job(), tmp_path / "two", range(3), Place(workers=2))
+    assert list(map(untimed, one)) == list(map(untimed, two))
+    assert len({result["chromosome"] for result in one}) == 3
+
+
+def test_a_folder_holds_what_it_promises(tmp_path: Path) -> None:
+    (result,) = runs.execute(job(), tmp_path, [4])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "result.4.json", "search.json", "statistics.4.csv", "weights.4.txt"
+    ]  # fmt: skip
+    header, *lines = (tmp_path / "statistics.4.csv").read_text().splitlines()
+    assert header == "run,generation,time,error,energy,area,delay,gates,chromosome"
+    assert result["chromosome"] in lines[-1]
+    weights = np.array([int(word) for word in (tmp_path / "weights.4.txt").read_text().split()])
+    assert ((weights - PROBLEM.targets[0]) ** 2).sum() == result["error"]
+    assert result["provenance"]["wavpool"]
+    before = (tmp_path / "result.4.json").stat().st_mtime_ns
+    runs.execute(job(), tmp_path, [4])
+    assert (tmp_path / "result.4.json").stat().st_mtime_ns == before
+
+
+def test_results_of_another_search_are_not_mixed(tmp_path: Path) -> None:
+    runs.execute(job(generations=10), tmp_path, [0])
+    with pytest.raises(UserError, match="another search"):
+        runs.execute(job(generations=11), tmp_path, [0])
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+sys.path.insert(0, str(Path({tests!r})))
+from test_runs import job, runs
+from wavpool.parallel import Place
+if __name__ == "__main__":
+    try:
+        runs.execute(job(generations=600_000), {folder!r}, range(2), Place(workers=2), every=0.5)
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_search_goes_on_as_if_it_had_not_been(tmp_path: Path, signal_number: signal.Signals) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(PROGRAM.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "cut")))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, str(script)], env=environment, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not all((tmp_path / "cut" / f"checkpoint.{run}.npz").exists() for run in range(2)):
+        assert process.poll() is None, "it ended before it could be stopped"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal_number)
+    process.wait(timeout=60)
+    time.sleep(1.0)  # a killed process's workers notice
+    assert not list((tmp_path / "cut").glob("result.*"))
+    cut = runs.execute(job(generations=600_000), tmp_path / "cut", range(2))
+    whole = runs.execute(job(generations=600_000), tmp_path / "whole", range(2))
+    assert list(map(untimed, cut)) == list(map(untimed, whole))
+    strip = lambda path: [line.split(",")[:2] + line.split(",")[3:] for line in path.read_text().splitlines()]  # noqa: E731
+    assert strip(tmp_path / "cut/statistics.1.csv") == strip(tmp_path / "whole/statistics.1.csv")
+
+
+def test_a_dask_cluster_computes_the_same(tmp_path: Path) -> None:
+    here = runs.execute(job(), tmp_path / "here", range(2))
+    there = runs.execute(job(), tmp_path / "there", range(2), Place("dask", workers=2))
+    assert list(map(untimed, here)) == list(map(untimed, there))
+
+
+def test_a_scheduler_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match="no Dask scheduler answers"),
+        executor(Place("dask", address="tcp://127.0.0.1:9")),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(("kind", "words"), [("pbs", "#PBS"), ("slurm", "#SBATCH")])
+def test_batch_jobs_have_scripts(kind: str, words: str) -> None:
+    script = job_script(Place(kind, options={"walltime": "01:00:00", "memory": "3GB"}))
+    assert words in script
+    assert "01:00:00" in script
+    with pytest.raises(UserError, match="refuses the options"):
+        job_script(Place(kind, options={"no_such_option": 1}))
+
+
+QSUB = """#!/bin/sh
+# A batch system of one machine: it starts the script in the background, and says a job's number.
+for last; do :; done
+{ bash "$last" >/dev/null 2>&1 & echo $!; }
+"""
+QDEL = """#!/bin/sh
+kill "$@" 2>/dev/null || true
+"""
+
+
+@pytest.mark.parametrize(("kind", "submit", "delete"), [("pbs", "qsub", "qdel"), ("slurm", "sbatch", "scancel")])
+def test_batch_jobs_compute_the_same(
+    kind: str, submit: str, delete: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in ((submit, QSUB), (delete, QDEL)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    place = Place(kind, options={"memory": "1GB", "log_directory": str(tmp_path)})
+    there = runs.execute(job(), tmp_path / "there", range(2), place)
+    here = runs.execute(job(), tmp_path / "here", range(2))
+    assert list(map(untimed, here)) == list(map(untimed, there))
+
+
+class TestCheckpoint:
+    def search(self, run: int = 0) -> Search:
+        return Search(PROBLEM, Grid(9, 16, 6, 6, 7), Settings(mutation_rate=0.15, patience=3000), run=run)
+
+    def test_is_the_whole_state(self, tmp_path: Path) -> None:
+        whole, cut = self.search(), self.search()
+        whole.advance()
+        for _ in range(20):
+            cut.advance(generations=211)
+            checkpoint.save(cut, tmp_path / "state.npz", "f")
+            cut = self.search()
+            checkpoint.restore(cut, tmp_path / "state.npz", "f")
+        cut.advance()
+        assert untimed(vars(cut.result())) | {"circuit": 0, "rows": 0} == untimed(vars(whole.result())) | {
+            "circuit": 0, "rows": 0
+        }  # fmt: skip
+        assert cut.result().circuit.to_text() == whole.result().circuit.to_text()
+        assert [vars(row) | {"time": 0} for row in cut.rows] == [vars(row) | {"time": 0} for row in whole.rows]
+
+    def test_of_another_search_is_refused(self, tmp_path: Path) -> None:
+        checkpoint.save(self.search(), tmp_path / "state.npz", "f")
+        with pytest.raises(UserError, match="another search"):
+            checkpoint.restore(self.search(), tmp_path / "state.npz", "g")
+        with pytest.raises(UserError, match="another search"):
+            checkpoint.restore(self.search(run=1), tmp_path / "state.npz", "f")
+
+    def test_damage_is_refused_or_harmless(self, tmp_path: Path) -> None:
+        path, generator = tmp_path / "state.npz", random.Random(0)
+        search = self.search()
+        search.advance(generations=500)
+        checkpoint.save(search, path, "f")
+        content, refused = path.read_bytes(), 0
+        for _ in range(300):
+            damaged = bytearray(content)
+            for _ in range(generator.randint(1, 3)):
+                damaged[generator.randrange(len(damaged))] ^= 1 << generator.randrange(8)
+            path.write_bytes(
+                damaged[: generator.choice([len(damaged), len(damaged), generator.randrange(len(damaged))])]
+            )
+            try:
+                checkpoint.restore(search, path, "f")
+            except UserError:
+                refused += 1
+        assert refused > 200
+
+
+def test_a_result_is_json(tmp_path: Path) -> None:
+    (result,) = runs.execute(job(generations=20), tmp_path, [0])
+    assert json.loads((tmp_path / "result.0.json").read_text()) == result
