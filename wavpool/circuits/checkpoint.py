@@ -1,7 +1,6 @@
 """The state of a search in a file, from which it goes on exactly as if it had not been interrupted."""
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +63,8 @@ def restore(search: Search, path: str | Path, fingerprint: str) -> None:
                 if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
                     raise UserError(f"{path} is of another grid: {remedy}")
                 ours[...] = theirs
-    except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, UserError):
-            raise
+    except (OSError, UserError):
+        raise
+    except Exception:  # whatever numpy, zipfile, zlib and json say of damage
         raise UserError(f"{path} is no checkpoint of a search: {remedy}") from None
     search.resume(int(notes["threshold"]), int(notes["phase"]), float(notes["seconds"]), rows, notes["is_finished"])
