@@ -16,11 +16,12 @@ from torch import nn
 
 from generators import load_data
 from generators.batches import resized
-from training.config import ConfigError, TrainConfig
+from training.config import FREQUENCIES, ConfigError, TrainConfig, load_config
 from training.engine import fit
 from training.networks import build_model, build_optimizer
 from training.train_model import _renamed
 from wavpool.layers import SpectralConv2d, SpectralLinear
+from wavpool.layers.spectral.sinusoids import FAMILIES
 
 MakeConfig = Callable[..., TrainConfig]
 DIGITS = {"model": "lenet", "image_size": 32, "optimizer": "adamw", "lr": 0.003}
@@ -119,6 +120,40 @@ def test_frequencies_have_a_learning_rate_of_their_own(make_config: MakeConfig) 
 def test_mistakes_are_told_in_a_sentence(settings: dict[str, Any], message: str, make_config: MakeConfig) -> None:
     with pytest.raises(ConfigError, match=message):
         build_model(make_config(**DIGITS, **settings), load_data("digits"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "unused"),
+    [
+        ({"keep": "0.25"}, "keep"),
+        ({"keep": "0.1", "parametrisation": "frequencies"}, "keep"),
+        ({"spectral_kwargs": {"select": "low"}}, "select"),
+        ({"keep": "0.5", "spectral_kwargs": {"axes": [0, 1], "gain": 2.0}}, "keep and axes"),
+    ],
+)
+def test_what_frequencies_do_not_have_is_refused(settings: dict[str, Any], unused: str) -> None:
+    remedy = f"set parametrisation to coefficients, or leave out {unused}"
+    with pytest.raises(ConfigError, match=rf"^{unused} would have no effect: .* kernel 'dct' .*; {remedy}$"):
+        load_config(overrides={"kernel": "dct", **settings})
+    assert load_config(overrides={"kernel": "haar", **settings, "parametrisation": None}).keep <= 0.5
+    assert load_config(overrides={"kernel": "dct", **settings, "parametrisation": "coefficients"}).keep <= 0.5
+
+
+def test_keep_of_frequencies_in_files_and_on_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("kernel: dct\nkeep: 0.25\n")  # as in the file of a finished run
+    assert load_config(file).spectral_parametrisation == "frequencies"
+    file.write_text("kernel: dct\nkeep: 0.1\n")
+    with pytest.raises(ConfigError, match="keep would have no effect"):
+        load_config(file)
+    done = command("--model=lenet", "--kernel=dct", "--keep=0.25", "--output", str(tmp_path / "run"))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: keep would have no effect: ")
+
+
+def test_transforms_of_frequencies_are_those_of_the_layers() -> None:
+    assert set(FREQUENCIES) == {*FAMILIES, "realshannon"}
 
 
 def test_a_run_is_logged_in_mlflow(make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
