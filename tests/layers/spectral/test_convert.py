@@ -122,6 +122,23 @@ def test_fitted_frequencies_are_nearer_than_new_ones() -> None:
     assert fitted < energy < error(convert(model, "dct", "all", "frequencies", from_trained=False))
 
 
+@pytest.mark.parametrize("axes", [(0,), (0, 1), (-4, 2), (1, 0, 3)])
+def test_axes_of_convolutions_are_honoured(axes: tuple[int, ...]) -> None:
+    dense = nn.Sequential(nn.Conv2d(8, 6, 3))
+    made = convert(dense, "dct", "conv", axes=axes)[0]
+    expected = SpectralConv2d(8, 6, 3, axes=axes)
+    assert made.spectrum.axes == expected.spectrum.axes == tuple(axis % 4 for axis in axes)
+    expected.spectrum.project(dense[0].weight)
+    torch.testing.assert_close(made.weight, expected.weight)
+
+
+def test_axes_are_those_of_every_layers_own_weight() -> None:
+    made = convert(nn.Sequential(nn.Conv2d(8, 6, 3), nn.Linear(6, 4)), "dct", axes=(0, 1))
+    assert [each.spectrum.axes for each in made] == [(0, 1), (0, 1)]
+    with pytest.raises(ValueError, match="1: axes must be among the 2 of the weight"):
+        convert(nn.Sequential(nn.Conv2d(8, 6, 3), nn.Linear(6, 4)), "dct", axes=(1, 2, 3))
+
+
 def test_choice_of_layers() -> None:
     model = network("lenet5")
     names = {"stages.stage1.conv", "stages.stage2.conv", "stages.fc1.conv", "stages.fc2.fc", "head.fc"}
@@ -163,6 +180,12 @@ class Tied(nn.Module):
         super().__init__()
         self.one, self.two = nn.Linear(4, 4), nn.Linear(4, 4)
         self.two.weight = self.one.weight
+
+
+@pytest.mark.parametrize("layers", [5, None, [3]])
+def test_layers_of_a_wrong_type(layers: object) -> None:
+    with pytest.raises(TypeError, match="layers must be linear, conv, all, names or a function of name and module"):
+        convert(nn.Linear(4, 4), "dct", layers)
 
 
 @pytest.mark.parametrize(
