@@ -48,7 +48,8 @@ def convert(
             name and a module.
         from_trained: take the parameters nearest to the weights at hand, in the least-squares sense, and the biases.
             Frequencies then get a trainable amplitude a row, unless `amplitude=False`. Otherwise start anew, with
-            rows as long, on average, as those at hand, so that activations keep their scale.
+            rows as long, on average, as those at hand, so that activations keep their scale. How near they come, which
+            frequencies hardly do, `fit_error` tells.
         complex: rows `exp(-i angle)`, complex features between the layers. Activations, normalisation and pooling
             after the first replaced layer, in the order of `model.modules()`, become those of complex features; a
             dense layer there, and the output, take the modulus. With `from_trained=False`.
