@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -162,14 +168,74 @@ def test_a_run_is_logged_in_mlflow(make_config: MakeConfig, tmp_path: Path, monk
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     config = make_config(**DIGITS, kernel="dct", epochs=1, mlflow=store)
     metrics = fit(config, tmp_path / "run", progress=False)
-    client = mlflow.MlflowClient(store)
+    check_logged(mlflow.MlflowClient(store), config.name, metrics)
+
+
+def check_logged(client: Any, name: str, metrics: dict[str, Any]) -> None:
+    """The client's only run is that of the name, with the command's settings, the numbers found, and the files."""
     experiment = client.get_experiment_by_name("digits")
     (run,) = client.search_runs([experiment.experiment_id])
-    assert run.info.run_name == config.name
+    assert run.info.run_name == name
+    assert run.info.status == "FINISHED"
     assert run.data.params["kernel"] == "dct"
+    assert run.data.params["epochs"] == "1"
     assert run.data.metrics["parameters"] == metrics["parameters"]
     assert run.data.metrics["test_accuracy"] == pytest.approx(metrics["test"]["accuracy"])
     assert {each.path for each in client.list_artifacts(run.info.run_id)} >= {"metrics.json", "model.safetensors"}
+
+
+@pytest.fixture
+def mlflow_server(tmp_path: Path) -> Iterator[str]:
+    """URL of an MLflow server of its own, with its database and artifacts in the test's folder."""
+    pytest.importorskip("mlflow")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url, log = f"http://127.0.0.1:{port}", tmp_path / "server.log"
+    stores = {
+        "backend-store-uri": f"sqlite:///{tmp_path / 'server.db'}",
+        "artifacts-destination": tmp_path / "artifacts",
+    }
+    options = {"host": "127.0.0.1", "port": port, "workers": 1, **stores}
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", *(f"--{name}={value}" for name, value in options.items())],
+            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # its workers are ended with it
+        )
+    try:
+        while not _answers(f"{url}/health"):
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.1)
+        yield url
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def test_a_run_is_logged_on_an_mlflow_server(mlflow_server: str, tmp_path: Path) -> None:
+    import mlflow
+
+    done = command(
+        *("--model=lenet", "--kernel=dct", "--data=digits", "--image-size=32", "--epochs=1", "--accelerator=cpu"),
+        *("--mlflow", mlflow_server, "--output", str(tmp_path / "run")),
+    )
+    assert done.returncode == 0, done.stderr
+    name = load_config(tmp_path / "run" / "config.yaml").name
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    check_logged(mlflow.MlflowClient(mlflow_server), name, metrics)
+    assert next((tmp_path / "artifacts").rglob("model.safetensors")).is_file()
 
 
 def test_mlflow_that_cannot_be_reached(make_config: MakeConfig, tmp_path: Path) -> None:
