@@ -23,6 +23,9 @@ PLACE_KEYS = frozenset(
     {"data_dir", "download", "accelerator", "devices", "strategy", "num_nodes", "checkpoint_seconds", "mlflow"}
 )
 
+FREQUENCIES = ("dct", "dst", "dft", "shannon", "real_shannon", "realshannon")
+"""Transforms whose layers have trainable frequencies unless told otherwise."""
+
 
 class ConfigError(UserError):
     """A mistake in a config, a flag or a name, told in one sentence."""
@@ -86,7 +89,9 @@ class TrainConfig(StrictModel):
     )
     keep: float = Field(0.25, gt=0, le=1, description="share of the coefficients that are trainable, the rest being 0")
     complex_features: bool = Field(False, description="complex features after layers of dft or shannon frequencies")
-    spectral_kwargs: dict[str, Any] = Field({}, description="further arguments of the spectral layers")
+    spectral_kwargs: dict[str, Any] = Field(
+        {}, description="further arguments of the spectral layers: select=largest, gain=2, ..."
+    )
     frequency_lr: float = Field(1.0, gt=0, description="factor on the learning rate of frequencies")
     batch_norm: bool = Field(True, description="keep batch normalisation; without it, an ablation")
     # optimisation
@@ -135,6 +140,11 @@ class TrainConfig(StrictModel):
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be fewer than epochs ({self.epochs})")
         return self
+
+    @property
+    def spectral_parametrisation(self) -> Literal["frequencies", "coefficients"]:
+        """What ``kernel``'s layers hold, told or by the transform."""
+        return self.parametrisation or ("frequencies" if self.kernel in FREQUENCIES else "coefficients")
 
     @property
     def hash(self) -> str:
@@ -199,6 +209,9 @@ def load_config(path: str | Path | None = None, overrides: Mapping[str, Any] | N
     Besides the keys of :class:`TrainConfig` a file may hold ``where``: a list of rules ``{model: pattern,
     data: pattern, set: {...}}``; a rule whose patterns (as in a shell; absent: any) fit the run's model and data sets
     its keys over the file's.
+
+    Raises:
+        ConfigError: a bad key or value, or settings of kept coefficients beside layers of frequencies, which have none.
     """
     overrides = dict(overrides or {})
     values = read_yaml(path) if path is not None else {}
@@ -211,4 +224,19 @@ def load_config(path: str | Path | None = None, overrides: Mapping[str, Any] | N
             raise ConfigError(f"each rule under 'where' in {path} must have the keys model, data and set, not {rule!r}")
         if all(fnmatchcase(wanted[key], str(rule.get(key, "*"))) for key in wanted):
             values |= rule["set"]
-    return TrainConfig.checked(values | overrides)
+    config = TrainConfig.checked(values | overrides)
+    _refuse_coefficients_of_frequencies(config, overrides)
+    return config
+
+
+def _refuse_coefficients_of_frequencies(config: TrainConfig, overrides: Mapping[str, Any]) -> None:
+    if config.kernel is None or config.spectral_parametrisation == "coefficients":
+        return
+    # the file of a finished run holds every key: there the default says nothing
+    keep_is_told = "keep" in overrides or config.keep != TrainConfig.model_fields["keep"].default
+    told = {"keep": keep_is_told, **{name: name in config.spectral_kwargs for name in ("select", "axes")}}
+    if unused := " and ".join(name for name, is_told in told.items() if is_told):
+        raise ConfigError(
+            f"{unused} would have no effect: the layers of kernel '{config.kernel}' have trainable frequencies; "
+            f"set parametrisation to coefficients, or leave out {unused}"
+        )

@@ -19,13 +19,10 @@ from generators.batches import resized
 from training.alexnet import alexnet
 from training.config import ConfigError, TrainConfig, nearest, unknown_name
 from wavpool.layers import convert
-from wavpool.layers.spectral.sinusoids import FAMILIES
 
 OTHERS: dict[str, Callable[..., nn.Module]] = {"alexnet": alexnet}
 """Models that timm does not have."""
 ALIASES = {"lenet": "lenet5"}
-FREQUENCIES = (*FAMILIES, "realshannon")
-"""Transforms whose layers have trainable frequencies unless told otherwise."""
 
 
 def check_names(config: TrainConfig) -> None:
@@ -84,14 +81,11 @@ def _spectral(model: nn.Module, config: TrainConfig) -> nn.Module:
         _remove_batch_norm(model)
     if config.kernel is None:
         return model
-    parametrisation = config.parametrisation
-    if parametrisation is None:
-        parametrisation = "frequencies" if config.kernel in FREQUENCIES else "coefficients"
     return convert(
         model,
         config.kernel,
         config.layers,
-        parametrisation,
+        config.spectral_parametrisation,
         config.keep,
         from_trained=False,
         complex=config.complex_features,

@@ -173,6 +173,11 @@ def test_errors(arguments: dict[str, Any], message: str) -> None:
         WavPool(**arguments)
 
 
+def test_a_level_of_a_wrong_type() -> None:
+    with pytest.raises(TypeError, match=r"each level must be an integer, got 2\.5"):
+        MicroWav(28, level=2.5, hidden=16)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("shape", "message"),
     [

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +22,12 @@ from torch import nn
 
 from generators import load_data
 from generators.batches import resized
-from training.config import ConfigError, TrainConfig
+from training.config import FREQUENCIES, ConfigError, TrainConfig, load_config
 from training.engine import fit
 from training.networks import build_model, build_optimizer
 from training.train_model import _renamed
 from wavpool.layers import SpectralConv2d, SpectralLinear
+from wavpool.layers.spectral.sinusoids import FAMILIES
 
 MakeConfig = Callable[..., TrainConfig]
 DIGITS = {"model": "lenet", "image_size": 32, "optimizer": "adamw", "lr": 0.003}
@@ -121,20 +128,114 @@ def test_mistakes_are_told_in_a_sentence(settings: dict[str, Any], message: str,
         build_model(make_config(**DIGITS, **settings), load_data("digits"))
 
 
+@pytest.mark.parametrize(
+    ("settings", "unused"),
+    [
+        ({"keep": "0.25"}, "keep"),
+        ({"keep": "0.1", "parametrisation": "frequencies"}, "keep"),
+        ({"spectral_kwargs": {"select": "low"}}, "select"),
+        ({"keep": "0.5", "spectral_kwargs": {"axes": [0, 1], "gain": 2.0}}, "keep and axes"),
+    ],
+)
+def test_what_frequencies_do_not_have_is_refused(settings: dict[str, Any], unused: str) -> None:
+    remedy = f"set parametrisation to coefficients, or leave out {unused}"
+    with pytest.raises(ConfigError, match=rf"^{unused} would have no effect: .* kernel 'dct' .*; {remedy}$"):
+        load_config(overrides={"kernel": "dct", **settings})
+    assert load_config(overrides={"kernel": "haar", **settings, "parametrisation": None}).keep <= 0.5
+    assert load_config(overrides={"kernel": "dct", **settings, "parametrisation": "coefficients"}).keep <= 0.5
+
+
+def test_keep_of_frequencies_in_files_and_on_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("kernel: dct\nkeep: 0.25\n")  # as in the file of a finished run
+    assert load_config(file).spectral_parametrisation == "frequencies"
+    file.write_text("kernel: dct\nkeep: 0.1\n")
+    with pytest.raises(ConfigError, match="keep would have no effect"):
+        load_config(file)
+    done = command("--model=lenet", "--kernel=dct", "--keep=0.25", "--output", str(tmp_path / "run"))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: keep would have no effect: ")
+
+
+def test_transforms_of_frequencies_are_those_of_the_layers() -> None:
+    assert set(FREQUENCIES) == {*FAMILIES, "realshannon"}
+
+
 def test_a_run_is_logged_in_mlflow(make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.chdir(tmp_path)  # where the artifacts of a database go
     store = f"sqlite:///{tmp_path / 'mlflow.db'}"
     config = make_config(**DIGITS, kernel="dct", epochs=1, mlflow=store)
     metrics = fit(config, tmp_path / "run", progress=False)
-    client = mlflow.MlflowClient(store)
+    check_logged(mlflow.MlflowClient(store), config.name, metrics)
+
+
+def check_logged(client: Any, name: str, metrics: dict[str, Any]) -> None:
+    """The client's only run is that of the name, with the command's settings, the numbers found, and the files."""
     experiment = client.get_experiment_by_name("digits")
     (run,) = client.search_runs([experiment.experiment_id])
-    assert run.info.run_name == config.name
+    assert run.info.run_name == name
+    assert run.info.status == "FINISHED"
     assert run.data.params["kernel"] == "dct"
+    assert run.data.params["epochs"] == "1"
     assert run.data.metrics["parameters"] == metrics["parameters"]
     assert run.data.metrics["test_accuracy"] == pytest.approx(metrics["test"]["accuracy"])
     assert {each.path for each in client.list_artifacts(run.info.run_id)} >= {"metrics.json", "model.safetensors"}
+
+
+@pytest.fixture
+def mlflow_server(tmp_path: Path) -> Iterator[str]:
+    """URL of an MLflow server of its own, with its database and artifacts in the test's folder."""
+    pytest.importorskip("mlflow")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url, log = f"http://127.0.0.1:{port}", tmp_path / "server.log"
+    stores = {
+        "backend-store-uri": f"sqlite:///{tmp_path / 'server.db'}",
+        "artifacts-destination": tmp_path / "artifacts",
+    }
+    options = {"host": "127.0.0.1", "port": port, "workers": 1, **stores}
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", *(f"--{name}={value}" for name, value in options.items())],
+            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # its workers are ended with it
+        )
+    try:
+        while not _answers(f"{url}/health"):
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.1)
+        yield url
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def test_a_run_is_logged_on_an_mlflow_server(mlflow_server: str, tmp_path: Path) -> None:
+    import mlflow
+
+    done = command(
+        *("--model=lenet", "--kernel=dct", "--data=digits", "--image-size=32", "--epochs=1", "--accelerator=cpu"),
+        *("--mlflow", mlflow_server, "--output", str(tmp_path / "run")),
+    )
+    assert done.returncode == 0, done.stderr
+    name = load_config(tmp_path / "run" / "config.yaml").name
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    check_logged(mlflow.MlflowClient(mlflow_server), name, metrics)
+    assert next((tmp_path / "artifacts").rglob("model.safetensors")).is_file()
 
 
 def test_mlflow_that_cannot_be_reached(make_config: MakeConfig, tmp_path: Path) -> None:

@@ -398,3 +398,5 @@ def test_refuses_sizes_and_types() -> None:
         get_transform(3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="levels must be at least 0"):
         WaveletTransform(filter_bank("haar"), -1)
+    with pytest.raises(TypeError, match=r"levels must be an integer, got 2\.5"):
+        WaveletTransform(filter_bank("haar"), 2.5)  # type: ignore[arg-type]

@@ -17,6 +17,7 @@ from .spectral import (
     SpectralConv2d,
     SpectralLinear,
     convert,
+    fit_error,
     to_dense,
 )
 from .wavpool import WavPool
@@ -35,5 +36,6 @@ __all__ = [
     "SpectralLinear",
     "WavPool",
     "convert",
+    "fit_error",
     "to_dense",
 ]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..transforms import dwt_max_level
+from ..transforms.arguments import integer
 
 
 def to_size(img_size: int | Sequence[int]) -> tuple[int, int]:
@@ -34,16 +35,18 @@ def resolve_levels(size: tuple[int, int], levels: Sequence[int] | None) -> list[
 
     Raises:
         ValueError: an image of `size` has no such level, or one is named twice.
+        TypeError: a level is no integer.
     """
     deepest = dwt_max_level(size)
     if deepest == 0:
         raise ValueError(f"an image of {size[0]} x {size[1]} has no wavelet level; both sides must be at least 2")
     if levels is None:
         return list(range(deepest, 0, -1))
+    levels = [integer(level, "each level") for level in levels]
     resolved = sorted((deepest + 1 + level if level < 0 else level for level in levels), reverse=True)
     if not resolved or len(set(resolved)) != len(resolved) or resolved[-1] < 1 or resolved[0] > deepest:
         raise ValueError(
             f"levels of an image of {size[0]} x {size[1]} are distinct numbers from 1 (finest) to {deepest} "
-            f"(coarsest), or -1 (coarsest) to {-deepest} (finest), got {list(levels)}"
+            f"(coarsest), or -1 (coarsest) to {-deepest} (finest), got {levels}"
         )
     return resolved

@@ -1,5 +1,6 @@
 """Checks that the transforms share, and the precision in which they compute."""
 
+import numbers
 import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -89,6 +90,12 @@ def integer(value: Any, name: str) -> int:
     if isinstance(value, (np.integer, torch.SymInt, Tensor)):
         return operator.index(value)
     raise TypeError(f"{name} must be an integer, got {value!r}")
+
+
+def check_number(value: Any, name: str) -> None:
+    """Raise TypeError with the `name` unless `value` is a real number."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
 
 
 def leaves(structure: Any) -> tuple[Any, ...]:

@@ -222,6 +222,7 @@ class WaveletTransform(Transform):
     Raises:
         ValueError: levels below 0, filters of more than 1024 taps, or `dmey`, of which PyWavelets holds an
             approximation that misses perfect reconstruction by 4e-3.
+        TypeError: levels that are no integer.
 
     >>> transform = WaveletTransform(filter_bank("db2"), 2)
     >>> transform.name, transform.level(12, 13), transform.forward(torch.zeros(12, 13), (0, 1)).shape
@@ -235,7 +236,7 @@ class WaveletTransform(Transform):
 
     def __post_init__(self) -> None:
         bank = _bank(self.bank.key)
-        if self.levels is not None and self.levels < 0:
+        if self.levels is not None and integer(self.levels, "levels") < 0:
             raise ValueError(f"levels must be at least 0, or None for as many as the lengths allow, got {self.levels}")
         object.__setattr__(self, "bank", bank)
         object.__setattr__(self, "name", bank.key if self.levels is None else f"{bank.key}:{self.levels}")

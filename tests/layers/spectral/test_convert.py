@@ -1,6 +1,7 @@
 """Whole networks converted and back."""
 
 import copy
+import math
 
 import pytest
 import timm
@@ -9,7 +10,7 @@ import torchvision
 from torch import nn
 
 import wavpool  # noqa: F401  (registers lenet5)
-from wavpool.layers import SpectralConv2d, SpectralLinear, convert, to_dense
+from wavpool.layers import SpectralConv2d, SpectralLinear, convert, fit_error, to_dense
 
 # Dense, then linear / conv / all, each real and complex: the specification's table, three channels and ten classes.
 COUNTS = {
@@ -20,6 +21,8 @@ COUNTS = {
     "densenet121": (6964106, 6953876, 6953886, 132782, 216430, 122552, 206210),
     "densenet201": (18112138, 18092948, 18092958, 311278, 540334, 292088, 521154),
 }
+
+SPECTRAL = (SpectralConv2d, SpectralLinear)
 
 
 def network(name: str) -> nn.Module:
@@ -122,6 +125,73 @@ def test_fitted_frequencies_are_nearer_than_new_ones() -> None:
     assert fitted < energy < error(convert(model, "dct", "all", "frequencies", from_trained=False))
 
 
+@pytest.mark.parametrize("parametrisation", ["frequencies", "coefficients"])
+def test_fit_error_is_that_of_the_dense_weights(parametrisation: str) -> None:
+    torch.manual_seed(0)
+    model = network("lenet5")
+    made = convert(model, "dct", "all", parametrisation)
+    weights = dict(to_dense(made).named_parameters())
+    errors = fit_error(model, made)
+    assert errors.keys() == {name for name, each in made.named_modules() if isinstance(each, SPECTRAL)}
+    for name, error in errors.items():
+        dense = model.get_parameter(f"{name}.weight")
+        assert error == pytest.approx(((weights[f"{name}.weight"] - dense).norm() / dense.norm()).item(), rel=1e-5)
+        kept = made.get_submodule(name).weight.square().sum() / dense.square().sum()
+        assert kept.item() == pytest.approx(1 - error**2, abs=1e-4)  # what is left of the energy
+        assert 0 < error < 1
+
+
+def test_fit_error_of_all_coefficients_of_noise_and_of_zeros() -> None:
+    dense = nn.Linear(16, 8)
+    assert fit_error(dense, convert(dense, "dct", keep=1.0))[""] < 1e-6
+    assert fit_error(dense, convert(dense, "dct", from_trained=False))[""] > 1
+    nn.init.zeros_(dense.weight)
+    assert fit_error(dense, convert(dense, "dct")) == {"": 0.0}
+    assert fit_error(dense, convert(dense, "dct", from_trained=False, gain=1.0)) == {"": math.inf}
+
+
+def test_fit_error_finds_a_wave() -> None:
+    dense = nn.Linear(32, 3, bias=False)
+    with torch.no_grad():
+        dense.weight.copy_(torch.cos(torch.outer(torch.tensor([0.3, 1.1, 2.0]), torch.arange(32) + 0.5)))
+    assert fit_error(dense, convert(dense, "dct", parametrisation="frequencies"))[""] < 1e-2
+
+
+@pytest.mark.parametrize(
+    ("dense", "converted", "message"),
+    [
+        (nn.Linear(4, 4), nn.Linear(4, 4), "no spectral layers; pass the dense network first"),
+        (nn.Linear(8, 4), SpectralLinear(4, 4), r"the layer has no weight of shape \(4, 4\) in the dense network"),
+        (nn.ReLU(), nn.Sequential(SpectralLinear(4, 4)), "0 has no weight .*; pass the one that was converted"),
+        (
+            nn.Linear(4, 4),
+            SpectralLinear(4, 4, transform="dft", parametrisation="frequencies", complex=True),
+            "the layer is complex and fits no real weight",
+        ),
+    ],
+)
+def test_fit_error_refuses(dense: nn.Module, converted: nn.Module, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fit_error(dense, converted)
+
+
+@pytest.mark.parametrize("axes", [(0,), (0, 1), (-4, 2), (1, 0, 3)])
+def test_axes_of_convolutions_are_honoured(axes: tuple[int, ...]) -> None:
+    dense = nn.Sequential(nn.Conv2d(8, 6, 3))
+    made = convert(dense, "dct", "conv", axes=axes)[0]
+    expected = SpectralConv2d(8, 6, 3, axes=axes)
+    assert made.spectrum.axes == expected.spectrum.axes == tuple(axis % 4 for axis in axes)
+    expected.spectrum.project(dense[0].weight)
+    torch.testing.assert_close(made.weight, expected.weight)
+
+
+def test_axes_are_those_of_every_layers_own_weight() -> None:
+    made = convert(nn.Sequential(nn.Conv2d(8, 6, 3), nn.Linear(6, 4)), "dct", axes=(0, 1))
+    assert [each.spectrum.axes for each in made] == [(0, 1), (0, 1)]
+    with pytest.raises(ValueError, match="1: axes must be among the 2 of the weight"):
+        convert(nn.Sequential(nn.Conv2d(8, 6, 3), nn.Linear(6, 4)), "dct", axes=(1, 2, 3))
+
+
 def test_choice_of_layers() -> None:
     model = network("lenet5")
     names = {"stages.stage1.conv", "stages.stage2.conv", "stages.fc1.conv", "stages.fc2.fc", "head.fc"}
@@ -163,6 +233,12 @@ class Tied(nn.Module):
         super().__init__()
         self.one, self.two = nn.Linear(4, 4), nn.Linear(4, 4)
         self.two.weight = self.one.weight
+
+
+@pytest.mark.parametrize("layers", [5, None, [3]])
+def test_layers_of_a_wrong_type(layers: object) -> None:
+    with pytest.raises(TypeError, match="layers must be linear, conv, all, names or a function of name and module"):
+        convert(nn.Linear(4, 4), "dct", layers)
 
 
 @pytest.mark.parametrize(

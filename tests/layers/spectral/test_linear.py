@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from wavpool.layers import SpectralLinear
+from wavpool.layers import SpectralConv2d, SpectralLinear
 from wavpool.layers.spectral import linear
 from wavpool.layers.spectral.coefficients import KeptCoefficients, block_shape
 from wavpool.transforms import get_transform
@@ -219,7 +221,9 @@ def test_block_shapes() -> None:
         ({"keep": 0}, "keep must be above 0 and at most 1, got 0"),
         ({"keep": 1.1}, "keep must be above 0 and at most 1"),
         ({"axes": (7,)}, r"axes must be among the 2 of the weight, got \(7,\)"),
-        ({"parametrisation": "frequencies", "select": "largest"}, "select belongs to parametrisation='coefficients'"),
+        ({"parametrisation": "frequencies", "select": "largest"}, "select and axes belong to parametrisation="),
+        ({"parametrisation": "frequencies", "axes": (0, 1)}, "belong to parametrisation='coefficients'"),
+        ({"axes": (1, -1)}, r"axes must differ, got \(1, -1\)"),
         ({"select": "best"}, "select must be 'low', 'largest' or 'learned', got 'best'"),
         ({"transform": "cosine"}, "no transform 'cosine'"),
         ({"parametrisation": "waves"}, "must be 'frequencies' or 'coefficients', got 'waves'"),
@@ -228,11 +232,41 @@ def test_block_shapes() -> None:
             {"parametrisation": "frequencies", "transform": "db2"},
             "parametrisation='coefficients' takes every transform",
         ),
+        (
+            {"parametrisation": "frequencies", "transform": "hadamard"},
+            "parametrisation='coefficients' takes every transform",
+        ),
+        (
+            {"parametrisation": "frequencies", "transform": get_transform("haar")},
+            "takes the name of a transform; 'coefficients' takes every transform",
+        ),
     ],
 )
 def test_refusals(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SpectralLinear(8, 4, **options)
+
+
+@pytest.mark.parametrize("layer", [partial(SpectralLinear, 8, 4), partial(SpectralConv2d, 8, 4, 3)])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"keep": "0.25"}, "keep must be a number, got '0.25'"),
+        ({"keep": None}, "keep must be a number, got None"),
+        ({"axes": (1.0,)}, "each axis must be an integer, got 1.0"),
+        ({"axes": "01"}, "axis must be an integer, got '01'"),
+        ({"gain": "2"}, "gain must be a number, got '2'"),
+        ({"gain": "2", "parametrisation": "frequencies"}, "gain must be a number, got '2'"),
+        ({"transform": 3}, "transform must be a name, a Transform, a FilterBank or a pywt.Wavelet, got int"),
+    ],
+)
+def test_wrong_types_are_told_by_name(layer: Callable[..., nn.Module], options: dict, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        layer(**options)
+
+
+def test_an_axis_alone_is_one_of_a_sequence() -> None:
+    assert SpectralLinear(8, 4, axes=1).spectrum.axes == SpectralLinear(8, 4).spectrum.axes == (1,)
 
 
 @pytest.mark.parametrize("options", [{}, {"select": "largest"}, {"parametrisation": "frequencies"}])

@@ -4,6 +4,7 @@ from .coefficients import KeptCoefficients
 from .complex import Cardioid, ComplexBatchNorm2d, ComplexDropout, Modulus, ModulusMaxPool2d
 from .conv import SpectralConv2d
 from .convert import convert, to_dense
+from .fit_error import fit_error
 from .frequencies import SinusoidKernels, SinusoidRows
 from .linear import SpectralLinear
 
@@ -19,5 +20,6 @@ __all__ = [
     "SpectralConv2d",
     "SpectralLinear",
     "convert",
+    "fit_error",
     "to_dense",
 ]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from wavpool.transforms import Transform, get_transform
+from wavpool.transforms.arguments import as_axes, check_number, integer
 
 Select = Literal["low", "largest", "learned"]
 ITERATIONS = 60  # of the conjugate gradients, which stop earlier; orthonormal transforms need one
@@ -34,7 +35,9 @@ class KeptCoefficients(nn.Module):
         index: of "largest", the places of `values` in the flat array of all coefficients, int32.
 
     Raises:
-        ValueError: `keep` out of range, an unknown `select` or transform, or lengths that the transform does not take.
+        ValueError: `keep` out of range, an unknown `select` or transform, missing or repeated axes, or lengths that
+            the transform does not take.
+        TypeError: `keep` is no number, or an axis no integer.
     """
 
     index: Tensor | None
@@ -51,13 +54,17 @@ class KeptCoefficients(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        check_number(keep, "keep")
         if not 0 < keep <= 1:
             raise ValueError(f"keep must be above 0 and at most 1, got {keep}")
         if select not in ("low", "largest", "learned"):
             raise ValueError(f"select must be 'low', 'largest' or 'learned', got {select!r}")
+        axes = tuple(integer(axis, "each axis") for axis in as_axes(axes))
         if not axes or not all(-len(size) <= axis < len(size) for axis in axes):
-            raise ValueError(f"axes must be among the {len(size)} of the weight, got {tuple(axes)}")
+            raise ValueError(f"axes must be among the {len(size)} of the weight, got {axes}")
         self.size, self.axes = tuple(size), tuple(axis % len(size) for axis in axes)
+        if len(set(self.axes)) < len(axes):
+            raise ValueError(f"axes must differ, got {axes}")
         self.keep, self.select = keep, select
         self.transform = layer_transform(transform, [self.size[axis] for axis in self.axes])
         self.count = max(1, round(keep * math.prod(self.size)))

@@ -12,7 +12,7 @@ from wavpool.transforms import Transform
 
 from .cached import Cached
 from .coefficients import KeptCoefficients, Select
-from .frequencies import DEFAULT_GAIN, SinusoidKernels
+from .frequencies import SinusoidKernels, initial_gain
 from .linear import Parametrisation, check_parametrisation
 from .separable import separable_conv2d
 from .sinusoids import Spacing
@@ -46,7 +46,7 @@ class SpectralConv2d(Cached):
         `(B, in_channels, H, W)` to `(B, out_channels, H', W')`, or without B.
 
     Raises:
-        ValueError: an unknown or impossible option; the message tells which are allowed.
+        ValueError, TypeError: an unknown or impossible option; the message tells which are allowed.
 
     >>> sum(p.numel() for p in SpectralConv2d(256, 256, 3, bias=False, parametrisation="frequencies").parameters())
     2566
@@ -94,8 +94,8 @@ class SpectralConv2d(Cached):
         self.padding, self.padding_mode = like.padding, padding_mode
         self._padding = like._reversed_padding_repeated_twice
         size = tuple(like.weight.shape)
-        gain = DEFAULT_GAIN if gain is None else gain
-        if check_parametrisation(parametrisation, transform, complex, False, select):
+        gain = initial_gain(gain)
+        if check_parametrisation(parametrisation, transform, complex, False, select, axes):
             self.spectrum = SinusoidKernels(
                 size[0], size[1], like.kernel_size, str(transform), complex, spacing, groups, gain, device, dtype
             )

@@ -48,19 +48,22 @@ def convert(
             name and a module.
         from_trained: take the parameters nearest to the weights at hand, in the least-squares sense, and the biases.
             Frequencies then get a trainable amplitude a row, unless `amplitude=False`. Otherwise start anew, with
-            rows as long, on average, as those at hand, so that activations keep their scale.
+            rows as long, on average, as those at hand, so that activations keep their scale. How near they come, which
+            frequencies hardly do, `fit_error` tells.
         complex: rows `exp(-i angle)`, complex features between the layers. Activations, normalisation and pooling
             after the first replaced layer, in the order of `model.modules()`, become those of complex features; a
             dense layer there, and the output, take the modulus. With `from_trained=False`.
         inplace: change `model` itself, not a copy.
         options: of `SpectralLinear` and `SpectralConv2d`: `select`, `axes`, `spacing`, `amplitude`, `bandwidth`; each
-            goes to the layers that have it.
+            goes to the layers that have it. `axes` counts those of every layer's own weight: (0, 1) is outputs and
+            inputs of dense layers and convolutions alike, (1, 2, 3) is for convolutions alone.
 
     Returns:
         the network; a complex one may be wrapped.
 
     Raises:
         ValueError: nothing to replace, a shared weight, or what the layers refuse, with the name of the layer.
+        TypeError: an option of another type.
 
     >>> net = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     >>> sum(p.numel() for p in convert(net, "dct", keep=0.25).parameters())
@@ -110,7 +113,9 @@ def _chosen(model: nn.Module, layers: Layers) -> Iterator[tuple[str, nn.Module]]
     elif callable(layers):
         wanted = layers
     else:
-        patterns = [layers] if isinstance(layers, str) else list(layers)
+        patterns = [layers] if isinstance(layers, str) or not isinstance(layers, Iterable) else list(layers)
+        if not all(isinstance(pattern, str) for pattern in patterns):
+            raise TypeError(f"layers must be linear, conv, all, names or a function of name and module, got {layers!r}")
         names = [name for name, _ in model.named_modules()]
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in names):
@@ -152,8 +157,6 @@ def _spectral(module: nn.Module, from_trained: bool, settings: dict[str, Any]) -
         assert isinstance(module, nn.Conv2d)
         for name in ("amplitude", "bandwidth"):  # the mixture of a kernel has them
             settings.pop(name, None)
-        if 0 in settings.get("axes", ()):
-            settings.pop("axes")
         made = SpectralConv2d(**_geometry(module), **settings)
     if from_trained and not weight.is_meta:
         _take_over(made, weight, module.bias)

@@ -6,12 +6,22 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from wavpool.transforms.arguments import check_number
+
 from .fitting import best_frequencies
 from .nonuniform import cosine_product
 from .sinusoids import Spacing, family, initial_frequencies, norms, omegas, waves, window
 
 DEFAULT_GAIN = 1 / math.sqrt(3)
 """Length of a row that torch draws for nn.Linear and nn.Conv2d: `U(-1/sqrt(n), 1/sqrt(n))`."""
+
+
+def initial_gain(gain: float | None) -> float:
+    """The gain that was asked for, or torch's; TypeError unless it is a number."""
+    if gain is None:
+        return DEFAULT_GAIN
+    check_number(gain, "gain")
+    return gain
 
 
 class SinusoidRows(nn.Module):

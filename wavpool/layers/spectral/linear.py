@@ -12,7 +12,7 @@ from wavpool.transforms import Transform
 
 from .cached import Cached
 from .coefficients import KeptCoefficients, Select
-from .frequencies import DEFAULT_GAIN, SinusoidRows
+from .frequencies import SinusoidRows, initial_gain
 from .sinusoids import Spacing
 
 Parametrisation = Literal["frequencies", "coefficients"]
@@ -36,7 +36,7 @@ class SpectralLinear(Cached):
             `wavpool.transforms.get_transform` takes, `hadamard` at any length.
         parametrisation: "coefficients" or "frequencies".
         keep, select: share and choice of the coefficients, see `KeptCoefficients`.
-        axes: of the weight `(out_features, in_features)` to transform: `(1,)`, or `(0, 1)` for both.
+        axes: of the weight `(out_features, in_features)` to transform: by default `(1,)`; `(0, 1)` for both.
         complex: rows of frequencies are `exp(-i angle)`, the input may be complex, the output is, and the bias has
             shape `(out_features, 2)`. Otherwise dft and shannon are real-packed: `cos + sin`.
         spacing, amplitude, bandwidth: of frequencies, see `SinusoidRows`.
@@ -46,7 +46,7 @@ class SpectralLinear(Cached):
         `(..., in_features)` to `(..., out_features)`.
 
     Raises:
-        ValueError: an unknown or impossible option; the message tells which are allowed.
+        ValueError, TypeError: an unknown or impossible option; the message tells which are allowed.
 
     >>> sum(p.numel() for p in SpectralLinear(9216, 4096, transform="dct", parametrisation="frequencies").parameters())
     8192
@@ -63,7 +63,7 @@ class SpectralLinear(Cached):
         parametrisation: Parametrisation = "coefficients",
         keep: float = 0.25,
         select: Select = "low",
-        axes: Sequence[int] = (1,),
+        axes: Sequence[int] | None = None,
         complex: bool = False,
         spacing: Spacing = "out",
         amplitude: bool = False,
@@ -75,8 +75,8 @@ class SpectralLinear(Cached):
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         self._is_large = in_features * out_features >= FAST_SIZE
-        gain = DEFAULT_GAIN if gain is None else gain
-        if check_parametrisation(parametrisation, transform, complex, amplitude or bandwidth, select):
+        gain = initial_gain(gain)
+        if check_parametrisation(parametrisation, transform, complex, amplitude or bandwidth, select, axes):
             self.spectrum = SinusoidRows(
                 out_features,
                 in_features,
@@ -91,6 +91,7 @@ class SpectralLinear(Cached):
                 dtype,
             )
         else:
+            axes = (1,) if axes is None else axes
             self.spectrum = KeptCoefficients(
                 (out_features, in_features), transform, axes, keep, select, gain, device, dtype
             )
@@ -159,7 +160,7 @@ def _from_low(spectrum: KeptCoefficients, x: Tensor) -> Tensor | None:
 
 
 def check_parametrisation(
-    parametrisation: str, transform: object, complex: bool, waves: bool, select: str = "low"
+    parametrisation: str, transform: object, complex: bool, waves: bool, select: str, axes: Sequence[int] | None
 ) -> bool:
     """Whether it is that of frequencies.
 
@@ -171,7 +172,9 @@ def check_parametrisation(
     if parametrisation == "coefficients" and (complex or waves):
         raise ValueError("complex, amplitude and bandwidth belong to parametrisation='frequencies'")
     if parametrisation == "frequencies" and not isinstance(transform, str):
-        raise ValueError("parametrisation='frequencies' takes the name of a transform")
-    if parametrisation == "frequencies" and select != "low":
-        raise ValueError("select belongs to parametrisation='coefficients'")
+        raise ValueError(
+            "parametrisation='frequencies' takes the name of a transform; 'coefficients' takes every transform"
+        )
+    if parametrisation == "frequencies" and (select != "low" or axes is not None):
+        raise ValueError("select and axes belong to parametrisation='coefficients'")
     return parametrisation == "frequencies"
