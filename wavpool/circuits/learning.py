@@ -1,11 +1,33 @@
 """A short training loop: for the networks whose weights circuits are to compute."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
-from torch import nn, optim
+import torch
+from torch import Tensor, nn, optim
 
-from ..codec.batches import Batch, forward
+from ..codec.batches import Batch, forward, joined, rows_of
 from ..errors import UserError
+
+
+class Shuffled:
+    """Labelled data in batches of `size`, in another order at every pass, all of it in memory.
+
+    Raises:
+        UserError: data without labels.
+    """
+
+    def __init__(self, batches: Iterable[Batch], size: int, seed: int = 0) -> None:
+        kept = list(batches)
+        labels = [each for _, each in kept if each is not None]
+        if not kept or len(labels) != len(kept):
+            raise UserError("training needs labelled data")
+        self._inputs, self._labels = joined([inputs for inputs, _ in kept]), torch.cat(labels)
+        self._size, self._generator = size, torch.Generator().manual_seed(seed)
+
+    def __iter__(self) -> Iterator[Batch]:
+        order: Tensor = torch.randperm(len(self._labels), generator=self._generator)
+        for rows in order.split(self._size):
+            yield rows_of(self._inputs, rows), self._labels[rows]
 
 
 def fit(

@@ -5,6 +5,7 @@ quantised, by calibration alone (`post_training`) or with training (`quantizatio
 """
 
 import copy
+import pickle
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
@@ -18,12 +19,12 @@ from torch import Tensor, nn
 
 from .. import files
 from ..codec.batches import Batch, forward
-from ..codec.sources import read_state
 from ..errors import UserError
 from .learning import fit
 
 Int8 = NDArray[np.int8]
 ENGINES = ("fbgemm", "x86", "onednn", "qnnpack")  # in order of preference
+REMEDY = "write one with `wavpool circuits quantize`"
 
 
 def post_training(model: nn.Module, batches: Iterable[Batch]) -> nn.Module:
@@ -75,16 +76,14 @@ def load(model: nn.Module, path: str | Path, example: Any) -> nn.Module:
     Raises:
         UserError: the file holds no quantised state of this network.
     """
-    state = read_state(path)
+    state = _state(path)
     with _quiet() as tools:
         prepared = _traced(tools.prepare_fx, copy.deepcopy(model).eval(), tools.plain, example)
         empty = _converted(tools, prepared)
         try:
             empty.load_state_dict(state)
-        except (RuntimeError, AttributeError, ValueError, KeyError):
-            raise UserError(
-                f"{path} is no quantised state of this network: write one with `wavpool circuits quantize`"
-            ) from None
+        except (RuntimeError, AttributeError, TypeError, ValueError, KeyError):
+            raise UserError(f"{path} is no quantised state of this network: {REMEDY}") from None
     return empty
 
 
@@ -98,6 +97,35 @@ def weights_of(model: nn.Module) -> dict[str, Int8]:
     if not found:
         raise UserError("the network has no int8 layers: quantise it with `wavpool circuits quantize`")
     return found
+
+
+def weights_in(path: str | Path) -> dict[str, Int8]:
+    """`weights_of` the network whose state is in a file, which need not be built for it.
+
+    Raises:
+        UserError: the file holds no quantised state.
+        OSError: it cannot be read.
+    """
+    found = {}
+    for name, value in _state(path).items():
+        packed = value[0] if isinstance(value, tuple) and value else value
+        if isinstance(packed, Tensor) and packed.is_quantized and packed.dtype == torch.qint8:
+            found[name.removesuffix(".weight").removesuffix("._packed_params._packed_params")] = (
+                packed.int_repr().numpy()
+            )
+    if not found:
+        raise UserError(f"{path} holds no int8 weights: {REMEDY}")
+    return found
+
+
+def _state(path: str | Path) -> dict[str, Any]:
+    try:
+        state = torch.load(path, weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError):
+        raise UserError(f"{path} cannot be read as a quantised state: {REMEDY}") from None
+    if not isinstance(state, dict):
+        raise UserError(f"{path} holds no state of a network: {REMEDY}")
+    return state
 
 
 def convolutions_of(model: nn.Module) -> list[str]:
@@ -126,13 +154,11 @@ def with_weights(model: nn.Module, weights: Mapping[str, Int8]) -> nn.Module:
 
 def _like(old: Tensor, values: Tensor) -> Tensor:
     """Integers at the scales of a quantised tensor."""
-    make: Any = torch
+    make: dict[str, Callable[..., Tensor]] = vars(torch)
     if old.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
-        result: Tensor = make._make_per_tensor_quantized_tensor(values, old.q_scale(), old.q_zero_point())
-        return result
+        return make["_make_per_tensor_quantized_tensor"](values, old.q_scale(), old.q_zero_point())
     scales, zeros, axis = old.q_per_channel_scales(), old.q_per_channel_zero_points(), old.q_per_channel_axis()
-    result = make._make_per_channel_quantized_tensor(values, scales, zeros, axis)
-    return result
+    return make["_make_per_channel_quantized_tensor"](values, scales, zeros, axis)
 
 
 def _layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -140,7 +166,8 @@ def _layers(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _is_int8(module: nn.Module) -> bool:
-    return hasattr(module, "set_weight_bias") and _quantized(module).dtype == torch.qint8
+    has_weight = all(callable(getattr(type(module), name, None)) for name in ("set_weight_bias", "weight", "bias"))
+    return has_weight and _quantized(module).dtype == torch.qint8
 
 
 def _quantized(module: Any) -> Tensor:

@@ -16,15 +16,32 @@ Positions = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Some weights of one layer: `positions` in the flattened weight, in the order in which they are used."""
+    """Some weights of one layer, or constants.
+
+    Attributes:
+        layer: its name; nothing for constants that belong to no layer.
+        positions: in the flattened weight, in the order in which they are used.
+        constants: values to take instead of the layer's.
+    """
 
     layer: str
     positions: Positions
+    constants: Sequence[int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.positions)
 
     def of(self, weights: Mapping[str, NDArray[np.int8]]) -> list[int]:
         """Their values."""
+        if self.constants is not None:
+            return list(self.constants)
         values: list[int] = weights[self.layer].reshape(-1)[self.positions].tolist()
         return values
+
+
+def constants(values: Sequence[int]) -> Selection:
+    """Values of no layer."""
+    return Selection("", np.arange(len(values)), values)
 
 
 def every(layer: str, shape: Sequence[int]) -> Selection:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import options
+from . import circuits, options
 
 app = typer.Typer(
     name="wavpool",
@@ -17,6 +17,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+app.add_typer(circuits.app)
 
 
 def _version(wanted: bool) -> None:

@@ -43,8 +43,8 @@ def size(text: str) -> int:
     return int(bytes_)
 
 
-def settings(pairs: Sequence[str]) -> dict[str, Any]:
-    """Keyword arguments of `KEY=VALUE` words; a value is a Python literal, or else text.
+def settings(pairs: Sequence[str], option: str = "--model-kwargs") -> dict[str, Any]:
+    """Keyword arguments of an option's `KEY=VALUE` words; a value is a Python literal, or else text.
 
     Raises:
         UserError: a word without a key or a value.
@@ -56,7 +56,7 @@ def settings(pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not key.isidentifier() or not equals:
-            raise UserError(f"--model-kwargs takes KEY=VALUE, not {pair!r}")
+            raise UserError(f"{option} takes KEY=VALUE, not {pair!r}")
         try:
             found[key] = ast.literal_eval(text)
         except (ValueError, SyntaxError):

@@ -1,0 +1,1 @@
+"""Experiments on the weights of quantised networks, by the ancestor's names."""

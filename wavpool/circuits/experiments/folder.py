@@ -1,0 +1,183 @@
+"""An experiment in a folder: a sub-experiment a sub-folder, computed, watched, merged and measured."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ... import files
+from ...errors import UserError
+from ...parallel import Place
+from .. import problem, runs
+from ..costs import Costs, load
+from ..settings import Settings
+from .catalogue import experiment
+from .plan import Options, Subexperiment, Weights
+
+BATCH = "_batch_"
+
+
+class Watched(NamedTuple):
+    """Which sub-experiment is computed, of how many, and how its runs stand."""
+
+    name: str
+    place: int
+    total: int
+    standings: runs.Standings
+
+
+class Batches(NamedTuple):
+    """Runs in `parts` sub-folders of equal size, of which only `only` are computed (none: all)."""
+
+    parts: int = 1
+    only: int | None = None
+
+
+def train(
+    folder: str | Path,
+    name: str,
+    weights: Weights,
+    options: Options,
+    count: int,
+    *,
+    place: Place | None = None,
+    costs: Costs | None = None,
+    batches: Batches = Batches(),  # noqa: B008
+    watch: Callable[[Watched], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Compute all runs of an experiment that are not finished.
+
+    Args:
+        folder: where results are and go.
+        name: of the experiment.
+        weights: int8 weights by layer.
+        options: what the user chose.
+        count: runs of each sub-experiment.
+        place: where to compute.
+        costs: of operators.
+        batches: how to split runs over sub-folders, which `merge` joins.
+        watch: is told about twice a second.
+
+    Raises:
+        UserError: an unfit network or option, or a folder of another experiment.
+        KeyboardInterrupt: stopped; what was done stays, and goes on when started again.
+    """
+    folder = Path(folder)
+    _claim(folder, name, options)
+    subs = experiment(name).plan(weights, options)
+    current, results = dict(weights), []
+    for number, sub in enumerate(subs):
+        found = _compute(folder, sub, number, len(subs), current, count, place, costs or load(), batches, watch)
+        results += found
+        if name == "chain" and found:  # the next circuit reads what this one computes
+            best = min(found, key=lambda result: (result["error"], result["energy"]))
+            current.update(sub.injected(current, outputs_of(best, sub, current)))
+    return results
+
+
+def _compute(
+    folder: Path, sub: Subexperiment, number: int, total: int, weights: Weights, count: int, place: Place | None,
+    costs: Costs, batches: Batches, watch: Callable[[Watched], None] | None,
+) -> list[dict[str, Any]]:  # fmt: skip
+    job = runs.Job(sub.problem(weights), sub.grid, sub.settings, costs, sub.is_lookup)
+    tell = None if watch is None else lambda standings: watch(Watched(sub.name, number, total, standings))
+    found = []
+    for target, numbers in _parts(folder / sub.name, count, batches):
+        problem.write(target / "train.data", job.problem)
+        found += runs.execute(job, target, numbers, place, watch=tell)
+    return found
+
+
+def _parts(folder: Path, count: int, batches: Batches) -> Iterator[tuple[Path, range]]:
+    if batches.parts == 1:
+        yield folder, range(count)
+        return
+    if count % batches.parts:
+        raise UserError(f"{batches.parts} batches do not divide {count} runs")
+    each = count // batches.parts
+    for batch in range(batches.parts) if batches.only is None else [batches.only]:
+        yield folder.with_name(f"{folder.name}{BATCH}{batch}"), range(batch * each, (batch + 1) * each)
+
+
+def _claim(folder: Path, name: str, options: Options) -> None:
+    """Note in the folder what it is of, or refuse one of something else."""
+    path = folder / "experiment.json"
+    noted = json.loads(json.dumps({"experiment": name, "options": asdict(options)}))
+    if path.exists():
+        if json.loads(path.read_text(encoding="utf-8")) != noted:
+            raise UserError(f"{folder} holds another experiment, or one with other options: choose another folder")
+        return
+    files.write_json(path, noted)
+
+
+def opened(folder: str | Path, weights: Weights) -> tuple[str, list[Subexperiment]]:
+    """Name and sub-experiments of the experiment in a folder.
+
+    Raises:
+        UserError: the folder holds none.
+    """
+    path = Path(folder) / "experiment.json"
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))
+        options = dict(noted["options"])
+        for key, value in options.items():
+            options[key] = (
+                tuple(map(tuple, value)) if key == "sizes" else tuple(value) if isinstance(value, list) else value
+            )
+        chosen = Options(**{**options, "settings": Settings(**options["settings"])})
+        return noted["experiment"], experiment(noted["experiment"]).plan(weights, chosen)
+    except FileNotFoundError:
+        raise UserError(f"{folder} holds no experiment: begin one with `wavpool circuits EXPERIMENT train`") from None
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError):
+        raise UserError(f"{path} is damaged: remove it and start the experiment again") from None
+
+
+def results_of(folder: str | Path, sub: Subexperiment) -> list[dict[str, Any]]:
+    """Results of a sub-experiment's finished runs, those of its batches too, by run."""
+    target = Path(folder) / sub.name
+    places = [target, *sorted(target.parent.glob(f"{sub.name}{BATCH}*"))]
+    found = [json.loads(path.read_text(encoding="utf-8")) for place in places for path in place.glob("result.*.json")]
+    return sorted(found, key=lambda result: int(result["run"]))
+
+
+def outputs_of(result: Mapping[str, Any], sub: Subexperiment, weights: Weights) -> NDArray[np.int8]:
+    """What a found circuit computes, (cases, m), evaluated anew from its chromosome."""
+    from ..circuit import Circuit
+
+    circuit = Circuit.from_text(result["chromosome"], int(result["gate_outputs"]))
+    return circuit.outputs(sub.problem(weights).inputs)
+
+
+def merge(folder: str | Path) -> list[Path]:
+    """Move the runs of all batches into their sub-experiments' folders; returns these.
+
+    Raises:
+        UserError: a run that is there already, or batches of different searches.
+    """
+    merged = []
+    for batch in sorted(Path(folder).glob(f"*{BATCH}*")):
+        target = batch.with_name(batch.name.rpartition(BATCH)[0])
+        target.mkdir(exist_ok=True)
+        for path in sorted(batch.iterdir()):
+            place = target / path.name
+            if path.name in ("train.data", "search.json"):
+                if place.exists() and place.read_bytes() != path.read_bytes():
+                    raise UserError(f"{batch} and {target} are of different searches")
+            elif place.exists():
+                raise UserError(f"{place} is there already: remove it or {path}")
+            path.replace(place)
+        shutil.rmtree(batch)
+        if target not in merged:
+            merged.append(target)
+    return merged
+
+
+def unfinished(folder: str | Path, subs: Sequence[Subexperiment], count: int) -> dict[str, list[int]]:
+    """Numbers of the runs that are not finished, by sub-experiment."""
+    left = {sub.name: sorted(set(range(count)) - {result["run"] for result in results_of(folder, sub)}) for sub in subs}
+    return {name: numbers for name, numbers in left.items() if numbers}

@@ -1,0 +1,114 @@
+"""What `wavpool circuits train-model`, `quantize`, `evaluate`, `sensitivity` and `model-metrics` do."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from safetensors.torch import save_file
+from torch import nn
+
+from .. import files
+from ..circuits import quantized
+from ..circuits.experiments.metrics import model_metrics
+from ..circuits.learning import Shuffled, fit
+from ..circuits.sensitivity import sensitivity
+from ..codec.batches import Batches
+from ..codec.evaluate import evaluate as figures_of
+from ..codec.evaluate import predict
+from ..codec.specs import DataSpec, ModelSpec
+from ..errors import UserError
+from .progress import bar, say
+from .sweeping import words
+
+CALIBRATION = 32  # batches
+
+
+def train(model: ModelSpec, data: DataSpec, output: Path, epochs: int, learning_rate: float, seed: int) -> None:
+    """Train, and write the weights."""
+    torch.manual_seed(seed)
+    source = model.load()
+    fit(source.network, Shuffled(data.load(source), data.batch_size, seed), epochs=epochs, learning_rate=learning_rate,
+        tell=say)  # fmt: skip
+    state = {name: tensor.contiguous() for name, tensor in source.network.state_dict().items()}
+    files.write_with(output, lambda temporary: save_file(state, temporary))
+    say(f"{output}: {output.stat().st_size:,} bytes")
+
+
+def quantize(model: ModelSpec, data: DataSpec, output: Path, qat: int, learning_rate: float, seed: int) -> None:
+    """Quantise, and write the state."""
+    torch.manual_seed(seed)
+    source = model.load()
+    batches = data.load(source)
+    if qat:
+        shuffled = Shuffled(batches, data.batch_size, seed)
+        result = quantized.quantization_aware(source.network, shuffled, qat, learning_rate, tell=say)
+    else:
+        some = [batch for number, batch in enumerate(batches) if number < CALIBRATION]
+        result = quantized.post_training(source.network, some)
+    quantized.save(result, output)
+    weights = quantized.weights_of(result)
+    say(f"{output}: {len(weights)} int8 layers, {sum(each.size for each in weights.values()):,} weights")
+
+
+def evaluate(model: ModelSpec, data: DataSpec, weights: Path) -> None:
+    """Print accuracy, top-5 and loss."""
+    network, batches = _int8(model, data, weights)
+    for name, figure in figures_of(predict(network, batches)).items():
+        if name in ("accuracy", "top5", "loss"):
+            say(f"{name:<9} {figure.value:.5f} ({figure.low:.5f} to {figure.high:.5f})")
+
+
+def sweep_offsets(
+    model: ModelSpec, data: DataSpec, weights: Path, output: Path, part: str, layers: str, offsets: str
+) -> None:
+    """Measure every offset, and write the table."""
+    network, batches = _int8(model, data, weights)
+    with _counted() as tell:
+        rows = sensitivity(
+            network, batches, _range(offsets), part=part, layers=words(layers), output=output,
+            tell=lambda done, total: tell(part, done, total),
+        )  # fmt: skip
+    for row in rows:
+        say(f"{row['offset']:>+5}: accuracy {row['accuracy']:.4f}")
+    say(f"{output}: {len(rows)} offsets")
+
+
+def measure_runs(folder: Path, model: ModelSpec, data: DataSpec, weights: Path, top: int | None) -> None:
+    """Measure the network with every run's weights, and write the table."""
+    network, batches = _int8(model, data, weights)
+    with _counted() as tell:
+        rows = model_metrics(folder, network, batches, top=top, tell=tell)
+    for row in rows:
+        cost = f", error {row['error']:,}, energy {row['energy']:.4g} pJ" if row["error"] != "" else ""
+        run = f" run {row['run']}" if row["run"] != "" else ""
+        say(f"{row['subexperiment']}{run}: accuracy {row['accuracy']:.4f}{cost}")
+    say(f"{folder / 'model_metrics.csv'}: {len(rows)} rows")
+
+
+def _int8(model: ModelSpec, data: DataSpec, weights: Path) -> tuple[nn.Module, Batches]:
+    source = model.load()
+    batches = data.load(source)
+    example = next(iter(batches))[0]
+    return quantized.load(source.network, weights, example), batches
+
+
+def _range(text: str) -> list[int]:
+    try:
+        begin, end, step = map(int, text.split(":"))
+        offsets = list(range(begin, end + 1, step))
+    except ValueError:
+        offsets = []
+    if not offsets:
+        raise UserError(f"--offsets takes FROM:TO:STEP such as -20:20:2, not {text!r}")
+    return offsets
+
+
+@contextmanager
+def _counted() -> Iterator[Callable[[str, int, int], Any]]:
+    with bar(TextColumn("{task.description}"), BarColumn(bar_width=None), MofNCompleteColumn(),
+             TimeRemainingColumn(compact=True)) as progress:  # fmt: skip
+        task = progress.add_task("the original", total=None)
+        yield lambda name, done, total: progress.update(task, description=name, completed=done, total=total)
