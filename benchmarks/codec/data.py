@@ -87,6 +87,11 @@ def cifar10_test() -> BatchLoader:
     return loader("cifar10", "test")
 
 
+def mnist_train() -> BatchLoader:
+    """MNIST's training images without those of validation."""
+    return loader("mnist", "train")
+
+
 def mnist_calibration() -> BatchLoader:
     """768 MNIST training images (B, 1, 28, 28)."""
     return loader("mnist", "calibration", batch_size=128)
