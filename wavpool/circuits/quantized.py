@@ -5,7 +5,6 @@ quantised, by calibration alone (`post_training`) or with training (`quantizatio
 """
 
 import copy
-import pickle
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import contextmanager
@@ -121,7 +120,9 @@ def weights_in(path: str | Path) -> dict[str, Int8]:
 def _state(path: str | Path) -> dict[str, Any]:
     try:
         state = torch.load(path, weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError):
+    except OSError:
+        raise
+    except Exception:  # whatever a damaged pickle or archive raises
         raise UserError(f"{path} cannot be read as a quantised state: {REMEDY}") from None
     if not isinstance(state, dict):
         raise UserError(f"{path} holds no state of a network: {REMEDY}")

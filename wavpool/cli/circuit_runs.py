@@ -53,7 +53,7 @@ class Choice(NamedTuple):
             seed=self.seed,
         )
         return Options(
-            self.rows, self.columns, tuple(numbers("--mse-thresholds", self.errors)), self.is_lookup,
+            self.rows, self.columns, tuple(numbers("--mse-thresholds", self.errors) if self.errors else ()), self.is_lookup,
             tuple(words(self.input_layers)), tuple(words(self.output_layers)), tuple(words(self.layers)), self.kernels,
             tuple(map(_size, words(self.sizes))), settings,
         )  # fmt: skip
