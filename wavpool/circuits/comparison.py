@@ -56,7 +56,7 @@ def compare(
     forms += [codebook(weights, each, memory) for each in bits]
     if circuits:
         forms += wiring.circuits(weights, circuits, width, memory, costs)
-    return forms + wiring.wired(weights, width, memory, costs)
+    return forms + wiring.wired(weights, circuits, width, memory, costs)
 
 
 def records(forms: Sequence[Form], memory: Memory | None = None) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ small tables of decoders are read at its energy.
 """
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -42,7 +41,7 @@ class Memory:
     estimates: tuple[str, ...] = ()
 
     def per_byte(self, name: str) -> float:
-        """pJ of reading a byte.
+        """Energy of reading a byte, pJ.
 
         Raises:
             UserError: the table has no memory of this name.
@@ -96,6 +95,6 @@ def from_json(text: str) -> Memory:
 
 def _energy(value: Any, name: str) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not (math.isfinite(value) and SMALLEST <= value <= LARGEST):
+    if not is_number or not SMALLEST <= value <= LARGEST:  # NaN is not
         raise UserError(f"the energy of {name} must be a number from {SMALLEST:g} to {LARGEST:g}, got {value!r:.40}")
     return float(value)

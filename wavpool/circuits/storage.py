@@ -81,7 +81,7 @@ class Form:
         return -(-self.stored_bits // 8)
 
     def energy(self, per_byte: float) -> float:
-        """pJ a pass, from a memory of so many pJ a byte."""
+        """Energy of a pass in pJ, from a memory of so many pJ a byte."""
         return self.read_bytes * per_byte + self.logic_energy
 
 
@@ -107,7 +107,7 @@ def squared_error(weights: Weights, others: Weights) -> int:
 
 
 def energy_of(costs: Costs, *operators: str) -> float:
-    """pJ of these operators together."""
+    """Energy of these operators together, pJ."""
     return float(sum(costs.energy[BY_NAME[name]] for name in operators))
 
 

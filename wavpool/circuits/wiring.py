@@ -6,7 +6,8 @@ multiplier of its own, and that wires and fan-out take energy, is left out. The 
 one after another, as those of a memory are, and a tree of multiplexers brings each from its wire to the one place.
 
 In the ancestor's model any weight can be had for nothing: its bits are wired to the supply, as the constants of the
-operators are. This form, `wired`, is the yardstick of what a circuit's logic is worth.
+operators are. This form, `wired`, is the yardstick of what a circuit's logic is worth. (With inputs that never change,
+a circuit's gates never switch either: a synthesis tool would fold it into such wires.)
 """
 
 import math
@@ -90,17 +91,19 @@ def circuits(weights: Weights, computed: Sequence[Computed], width: int, memory:
     ]
 
 
-def wired(weights: Weights, width: int, memory: Memory, costs: Costs) -> list[Form]:
-    """All bits of all weights wired to the supply: in parallel, and one by one."""
-    count = sum(layer.size for layer in weights.values())
+def wired(weights: Weights, computed: Sequence[Computed], width: int, memory: Memory, costs: Costs) -> list[Form]:
+    """The same weights as `circuits`, or without any circuit all, with their bits wired to the supply."""
+    total = sum(layer.size for layer in weights.values())
+    counts = [int((each.places >= 0).sum()) for each in computed] or [total]
+    delivering = sum(delivery(count, width, 0.0, memory, costs) for count in counts)
     return [
-        Form("wired", setting, 0, energy, 0, dict(weights))
-        for setting, energy in ((PARALLEL, 0.0), (SERIAL, delivery(count, width, 0.0, memory, costs)))
+        Form("wired", setting, 8 * (total - sum(counts)), energy, 0, dict(weights))
+        for setting, energy in ((PARALLEL, 0.0), (SERIAL, delivering))
     ]
 
 
 def delivery(count: int, width: int, area: float, memory: Memory, costs: Costs) -> float:
-    """pJ of bringing `count` int8 weights, `width` bits at a time, from their wires to one place.
+    """Energy (pJ) of bringing `count` int8 weights, `width` bits at a time, from their wires to one place.
 
     A tree of 2:1 multiplexers has a level for each bit of the address. Read in order, with the slowest bit of the
     address at the leaves, one multiplexer a level changes for each word; any other order costs more. The bits that
