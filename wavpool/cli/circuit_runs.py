@@ -52,8 +52,9 @@ class Choice(NamedTuple):
             drift=self.drift,
             seed=self.seed,
         )
+        errors = numbers("--mse-thresholds", self.errors) if self.errors else ()
         return Options(
-            self.rows, self.columns, tuple(numbers("--mse-thresholds", self.errors) if self.errors else ()), self.is_lookup,
+            self.rows, self.columns, tuple(errors), self.is_lookup,
             tuple(words(self.input_layers)), tuple(words(self.output_layers)), tuple(words(self.layers)), self.kernels,
             tuple(map(_size, words(self.sizes))), settings,
         )  # fmt: skip
