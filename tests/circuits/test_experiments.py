@@ -273,6 +273,7 @@ def test_the_command_from_a_network_to_its_accuracy(tmp_path: Path) -> None:
         ["single_filter", "submit", "int8.pth", "-o", "found", "--runs", "3", "--generations", "2000"],
         ["status", "found", "--runs", "4"],
         ["single_filter", "model-metrics", "found", *subject, "--weights", "int8.pth"],
+        ["compare", "found", *subject, "--weights", "int8.pth"],
     ]
     done = []
     for step in steps:
@@ -284,6 +285,8 @@ def test_the_command_from_a_network_to_its_accuracy(tmp_path: Path) -> None:
     assert done[5].stdout.count("run ") == 3
     assert "3 of 4 finished; left: 3" in done[6].stdout
     assert done[7].stdout.count("single") + done[7].stdout.count("mse_") >= 3
+    assert "wins against" in done[8].stdout or "loses against" in done[8].stdout
+    assert (tmp_path / "found/energy.png").read_bytes()[:4] == b"\x89PNG"
     settings = json.loads((tmp_path / "found/experiment.json").read_text())["options"]["settings"]
     assert (settings["children"], settings["mutation_rate"]) == (4, 0.15)
 

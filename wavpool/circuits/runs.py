@@ -6,6 +6,7 @@ then `checkpoint.r.npz`, from which it goes on. `search.json` says what is searc
 """
 
 import hashlib
+import importlib.metadata
 import json
 import platform
 import signal
@@ -18,7 +19,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
 from .. import __version__, files
@@ -174,7 +174,7 @@ def _write_result(job: Job, folder: Path, search: Search) -> None:
             "wavpool": __version__,
             "python": platform.python_version(),
             "numpy": np.__version__,
-            "numba": numba.__version__,
+            "numba": importlib.metadata.version("numba"),
             "machine": platform.platform(),
             "command": sys.argv,
         },

@@ -12,8 +12,11 @@ from torch import nn
 
 from .. import files
 from ..circuits import quantized
+from ..circuits.costs import load as load_costs
+from ..circuits.experiments.energy import energy
 from ..circuits.experiments.metrics import model_metrics
 from ..circuits.learning import Shuffled, fit
+from ..circuits.memory import load as load_memory
 from ..circuits.sensitivity import sensitivity
 from ..codec.batches import Batches
 from ..codec.evaluate import evaluate as figures_of
@@ -86,6 +89,26 @@ def measure_runs(folder: Path, model: ModelSpec, data: DataSpec, weights: Path, 
         run = f" run {row['run']}" if row["run"] != "" else ""
         say(f"{row['subexperiment']}{run}: accuracy {row['accuracy']:.4f}{cost}")
     say(f"{folder / 'model_metrics.csv'}: {len(rows)} rows")
+
+
+def compare_energy(
+    folder: Path, model: ModelSpec, data: DataSpec, weights: Path, costs: Path | None, memory: Path | None, level: str
+) -> None:
+    """Compare forms of the weights, and print the table and the verdict on one memory."""
+    table = load_memory(memory)
+    table.per_byte(level)  # or the sentence that there is none
+    network, batches = _int8(model, data, weights)
+    with bar(TextColumn("measuring the network"), TextColumn("{task.completed} forms")) as progress:
+        task = progress.add_task("")
+        found = energy(
+            folder, network, batches, memory=table, costs=load_costs(costs),
+            tell=lambda: progress.advance(task),
+        )  # fmt: skip
+    for row in found.rows:
+        lost, picojoules = 100 * row["accuracy_loss"], row[f"{level}, pJ"]
+        say(f"{row['form']:<22} {picojoules:>14,.1f} pJ a pass from {level}, {lost:6.2f} points of accuracy lost")
+    say(f"\n{found.verdicts[level]}")
+    say(f"\n{folder}: energy.csv, energy.png and verdict.txt")
 
 
 def _int8(model: ModelSpec, data: DataSpec, weights: Path) -> tuple[nn.Module, Batches]:

@@ -156,6 +156,46 @@ def sensitivity(
     sweep_offsets(chosen, data_spec, weights, output, part, layers, offsets)
 
 
+@app.command(epilog=(
+    "[bold]Example[/bold]\n\nwavpool circuits compare runs/le_selector lenet5 torch/mnist --data-dir data "
+    "--model-kwargs img_size=28 --model-kwargs in_chans=1 --model-kwargs num_classes=10 --weights lenet_int8.pth"
+))  # fmt: skip
+def compare(
+    folder: Folder,
+    model: options.Model,
+    data: Data,
+    weights: Int8,
+    gate_parameters: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Table of operators' costs.", show_default="45 nm")
+    ] = None,
+    memory: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Table of memories' energies.", show_default="45 nm")
+    ] = None,
+    level: Annotated[
+        str, typer.Option(metavar="NAME", help="Memory whose verdict is printed; the file has all.")
+    ] = "SRAM 8 KB",
+    model_kwargs: options.ModelKwargs = None,
+    app_dir: options.AppDir = Path(),
+    split: options.Split = "validation",
+    data_dir: options.DataDir = None,
+    download: options.Download = False,
+    batch_size: options.BatchSize = 250,
+    limit: options.Limit = None,
+    loader_workers: options.LoaderWorkers = 0,
+) -> None:
+    """What a pass's weight reads cost: plain, pruned, Huffman-coded or shared weights in memory, or circuits.
+
+    Writes energy.csv, energy.png and verdict.txt into FOLDER, which holds an experiment.
+    """
+    from ..codec.specs import DataSpec, ModelSpec
+    from .circuit_models import compare_energy
+
+    options.import_from(app_dir)
+    chosen = ModelSpec(model, False, None, options.settings(model_kwargs or ()))
+    data_spec = DataSpec(data, split, data_dir, download, batch_size, limit, loader_workers)
+    compare_energy(folder, chosen, data_spec, weights, gate_parameters, memory, level)
+
+
 @app.command()
 def status(folder: Folder, runs: Annotated[int, typer.Option(min=1, help="Runs of each sub-experiment.")] = 30) -> None:
     """Which runs of an experiment are finished, and which are not; to go on, repeat `train` or `submit`."""
