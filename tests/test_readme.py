@@ -13,12 +13,11 @@ import timm
 import wavpool  # noqa: F401  (registers its models)
 
 ROOT = Path(__file__).parents[1]
-PAGES = {
-    name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/transforms.md", "docs/spectral.md")
-}
+NAMES = ("README.md", "docs/transforms.md", "docs/spectral.md", "docs/circuits.md")
+PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 README = PAGES["README.md"]
 PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", "\n".join(PAGES.values()), re.DOTALL)
-STORED = re.findall(r"<!-- (results/\S+\.md) -->\n+(.*?)<!-- end -->", README, re.DOTALL)
+STORED = re.findall(r"<!-- (results/\S+\.md) -->\n+(.*?)<!-- end -->", "\n".join(PAGES.values()), re.DOTALL)
 
 
 @pytest.mark.parametrize("block", PYTHON_BLOCKS)
@@ -47,7 +46,7 @@ def test_commented_shapes() -> None:
 def test_tables_are_stored_results() -> None:
     assert STORED
     for path, table in STORED:
-        assert table.strip() in (ROOT / path).read_text(encoding="utf-8"), f"README and {path} differ"
+        assert table.strip() in (ROOT / path).read_text(encoding="utf-8"), f"a page and {path} differ"
 
 
 def test_links_and_make_targets_exist() -> None:
