@@ -70,7 +70,7 @@ from test_runs import job, runs
 from wavpool.parallel import Place
 if __name__ == "__main__":
     try:
-        runs.execute(job(generations=600_000), {folder!r}, range(2), Place(workers=2), every=0.5)
+        runs.execute(job(generations=600_000), {folder!r}, range(5), Place(workers=2), every=0.5)
     except KeyboardInterrupt:
         sys.exit(130)
 """
@@ -88,7 +88,7 @@ def test_a_stopped_search_goes_on_as_if_it_had_not_been(tmp_path: Path, signal_n
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal_number)
-    process.wait(timeout=60)
+    process.wait(timeout=8)  # three runs wait, of which a pool hands one to a worker before its turn
     time.sleep(1.0)  # a killed process's workers notice
     assert not list((tmp_path / "cut").glob("result.*"))
     cut = runs.execute(job(generations=600_000), tmp_path / "cut", range(2))

@@ -11,6 +11,7 @@ import json
 import platform
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -129,6 +130,8 @@ def execute(
 
 def compute(job: Job, folder: Path, run: int, every: float = EVERY) -> bool:
     """One run, from its checkpoint if there is one, to its end or to SIGTERM; says whether it is finished."""
+    if _told.is_set():
+        return False
     search = Search(
         job.problem, job.grid, job.settings, job.costs,
         is_lookup=job.is_lookup, run=run, note_chromosomes=job.note_chromosomes,
@@ -200,22 +203,19 @@ def _as_completed(waiting: set[Future[bool]], look: Callable[[], None]) -> Itera
         yield from ready
 
 
+_told = threading.Event()  # this process was told to stop: runs that a pool has handed to it already do not begin
+
+
 @contextmanager
 def _stopping() -> Iterator[Callable[[], bool]]:
-    """Whether SIGTERM came while within; only a process's main thread can ask, on others it never did."""
-    came = False
-
-    def stop(*_: Any) -> None:
-        nonlocal came
-        came = True
-
+    """Whether SIGTERM has come; only a process's main thread can ask for it, on others it never does."""
     try:
-        before = signal.signal(signal.SIGTERM, stop)
+        before = signal.signal(signal.SIGTERM, lambda *_: _told.set())
     except ValueError:  # a thread of a Dask worker
-        yield lambda: False
+        yield _told.is_set
         return
     try:
-        yield lambda: came
+        yield _told.is_set
     finally:
         signal.signal(signal.SIGTERM, before)
 
