@@ -1,0 +1,1 @@
+"""Circuits written for other tools: Verilog, C, a drawing, and the chromosome's text."""
