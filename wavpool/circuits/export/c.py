@@ -11,12 +11,11 @@ from ...errors import UserError
 from ..circuit import Circuit
 from .netlist import CONSTANTS, SHIFTS, Gate, Netlist, Wire, netlist
 
-KEYWORDS = frozenset(
-    """
-    auto break case char const continue default do double else enum extern float for goto if inline int long register
-    restrict return short signed sizeof static struct switch typedef union unsigned void volatile while main
-    """.split()
-)
+WORDS = """
+auto break case char const continue default do double else enum extern float for goto if inline int long register
+restrict return short signed sizeof static struct switch typedef union unsigned void volatile while main
+"""  # C99, 6.4.1; and `main`
+KEYWORDS = frozenset(WORDS.split())
 
 
 def _shift(bits: int) -> str:

@@ -20,7 +20,8 @@ CONSTANTS = {operator.name: operator.compute(0, 0) for operator in OPERATORS if 
 FORMULAS = {
     "add": "a + b", "sub": "a - b", "mul": "a * b", "neg": "-a", "bit_inc": "a + 1", "bit_dec": "a - 1",
     "bit_and": "a & b", "bit_or": "a | b", "bit_xor": "a ^ b", "bit_neg": "~a",
-    "reverse_max_a": "127 - a", "reverse_min_b": "a - 128", "mux": "mux", "demux": "demux", "id": "a",
+    "reverse_max_a": "127 - a", "reverse_min_b": "a - 128", "id": "a",
+    "mux": "b in odd cases, else a", "demux": "a at the output of its case, 0 at the other",
     **{name: f"a << {bits}" if bits > 0 else f"a >> {-bits}" for name, bits in SHIFTS.items()},
     **{name: str(value) for name, value in CONSTANTS.items()},
 }  # fmt: skip
@@ -61,10 +62,8 @@ class Gate(NamedTuple):
     @property
     def comment(self) -> str:
         """What it computes, where an expression in C or Verilog does not show it; else nothing."""
-        name, formula = self.operator.name, FORMULAS[self.operator.name]
-        if name in OBVIOUS:
-            return ""
-        return f" // {name}" if formula == name else f" // {name}: {formula}"
+        name = self.operator.name
+        return "" if name in OBVIOUS else f" // {name}: {FORMULAS[name]}"
 
 
 @dataclass(frozen=True)

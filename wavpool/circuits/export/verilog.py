@@ -9,18 +9,17 @@ from ..circuit import Circuit
 from ..problem import HIGHEST, LOWEST
 from .netlist import CONSTANTS, SHIFTS, Gate, Netlist, Wire, netlist
 
-KEYWORDS = frozenset(
-    """
-    always and assign automatic begin buf bufif0 bufif1 case casex casez cell cmos config deassign default defparam
-    design disable edge else end endcase endconfig endfunction endgenerate endmodule endprimitive endspecify endtable
-    endtask event for force forever fork function generate genvar highz0 highz1 if ifnone incdir include initial inout
-    input instance integer join large liblist library localparam macromodule medium module nand negedge nmos nor
-    noshowcancelled not notif0 notif1 or output parameter pmos posedge primitive pull0 pull1 pulldown pullup
-    pulsestyle_onevent pulsestyle_ondetect rcmos real realtime reg release repeat rnmos rpmos rtran rtranif0 rtranif1
-    scalared showcancelled signed small specify specparam strong0 strong1 supply0 supply1 table task time tran tranif0
-    tranif1 tri tri0 tri1 triand trior trireg unsigned use vectored wait wand weak0 weak1 while wire wor xnor xor
-    """.split()
-)  # IEEE 1364-2001, annex B
+WORDS = """
+always and assign automatic begin buf bufif0 bufif1 case casex casez cell cmos config deassign default defparam
+design disable edge else end endcase endconfig endfunction endgenerate endmodule endprimitive endspecify endtable
+endtask event for force forever fork function generate genvar highz0 highz1 if ifnone incdir include initial inout
+input instance integer join large liblist library localparam macromodule medium module nand negedge nmos nor
+noshowcancelled not notif0 notif1 or output parameter pmos posedge primitive pull0 pull1 pulldown pullup
+pulsestyle_onevent pulsestyle_ondetect rcmos real realtime reg release repeat rnmos rpmos rtran rtranif0 rtranif1
+scalared showcancelled signed small specify specparam strong0 strong1 supply0 supply1 table task time tran tranif0
+tranif1 tri tri0 tri1 triand trior trireg unsigned use vectored wait wand weak0 weak1 while wire wor xnor xor
+"""  # IEEE 1364-2001, annex B
+KEYWORDS = frozenset(WORDS.split())
 
 
 def _shift(bits: int) -> str:
@@ -89,7 +88,7 @@ def to_verilog(circuit: Circuit, name: str = "circuit") -> str:
     return head + "".join(f"    {line}\n" for line in body) + "endmodule\n"
 
 
-def testbench(circuit: Circuit, vectors: Sequence[Sequence[int]], name: str = "circuit") -> str:
+def to_testbench(circuit: Circuit, vectors: Sequence[Sequence[int]], name: str = "circuit") -> str:
     """A module `name_tb` that prints the outputs of the module `name`, as decimal numbers, a line a vector.
 
     Vectors are int8 inputs of the circuit. Those of a circuit of several cases are used in them by turns, the first in
