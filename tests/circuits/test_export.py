@@ -120,7 +120,7 @@ def test_simulated_verilog_computes_what_the_circuit_does(iverilog: str, folders
 
 
 def every_operator(cases: int, gate_outputs: int) -> Case:
-    """A circuit with a gate of each operator of the same inputs, and many pairs of them, each of which is in every case."""
+    """A circuit with a gate of each operator of the same inputs, and many pairs of them, each in every case."""
     count = len(OPERATORS)
     grid = Grid(2, count * gate_outputs, count, 1, 2, gate_outputs)
     gates = [gene for code in range(count) for gene in (0, 1, code)]

@@ -74,12 +74,14 @@ class Netlist:
     what its second input alone would read is not active.
 
     Attributes:
-        inputs: primary inputs that something reads, ascending.
+        width: primary inputs of the circuit.
+        inputs: those that something reads, ascending.
         gates: every gate after those that it reads.
         outputs: the pin that each output of the circuit is wired to.
         names: of the pins: `in3` of an input, that of the wire else.
     """
 
+    width: int
     inputs: tuple[int, ...]
     gates: tuple[Gate, ...]
     outputs: tuple[int, ...]
@@ -87,11 +89,14 @@ class Netlist:
 
     @property
     def summary(self) -> str:
-        """Its size, in words."""
-        return ", ".join(
-            f"{count} {word}{'' if count == 1 else 's'}"
-            for count, word in ((len(self.inputs), "input"), (len(self.gates), "gate"), (len(self.outputs), "output"))
-        )
+        """Its size, in words.
+
+        >>> netlist(Circuit.from_text("{2,1,1,1,2,1,1}([2]0,1,7)(2)")).summary
+        '1 of 2 inputs, 1 gate, 1 output'
+        """
+        used = "" if len(self.inputs) == self.width else f"{len(self.inputs)} of "
+        counts = (self.width, "input"), (len(self.gates), "gate"), (len(self.outputs), "output")
+        return used + ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts)
 
     def operands(self, gate: Gate) -> dict[str, str]:
         """Names of the pins that a gate reads, as `a` and `b`."""
@@ -126,7 +131,7 @@ def netlist(circuit: Circuit) -> Netlist:
             gates.append(Gate(number, operator, reads, wires))
     inputs = tuple(sorted(pin for pin in needed if pin < grid.inputs))
     names = {pin: f"in{pin}" for pin in inputs} | {wire.pin: wire.name for gate in gates for wire in gate.wires}
-    return Netlist(inputs, tuple(reversed(gates)), outputs, names)
+    return Netlist(grid.inputs, inputs, tuple(reversed(gates)), outputs, names)
 
 
 def _rule(operator: Operator, place: int, circuit: Circuit) -> str:

@@ -64,7 +64,7 @@ def to_verilog(circuit: Circuit, name: str = "circuit") -> str:
         UserError: a module cannot have this name.
 
     >>> print(to_verilog(Circuit.from_text("{2,1,1,1,2,1,1}([2]0,1,7)(2)"), "halve"))
-    // Written by wavpool: 1 input, 1 gate, 1 output.
+    // Written by wavpool: 1 of 2 inputs, 1 gate, 1 output.
     module halve (
         input wire [15:0] inputs,
         output wire [7:0] outputs
