@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.circuits.strategies import circuits
 from wavpool.circuits import Circuit, Grid, Problem, Settings, genome, load_costs, lookup, operators, tasks
 from wavpool.circuits import _engine as engine
 from wavpool.circuits.search import Search
@@ -93,24 +94,6 @@ def slowly(circuit: Circuit, inputs: list[list[int]]) -> tuple[list[list[int]], 
         "gates": sum(operators.OPERATORS[code].name not in wires for code in codes),
         "nodes": len(active),
     }
-
-
-@st.composite
-def circuits(draw: st.DrawFn) -> tuple[Circuit, list[list[int]]]:
-    columns = draw(st.integers(1, 6))
-    cases = draw(st.integers(1, 3))
-    grid = Grid(
-        inputs=draw(st.integers(1, 5)),
-        outputs=draw(st.integers(1, 6)),
-        rows=draw(st.integers(1, 6)),
-        columns=columns,
-        levels_back=draw(st.integers(1, columns + 1)),
-        gate_outputs=draw(st.integers(1, 2)),
-    )
-    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
-    genes = genome.random_genes(grid, generator, range(len(operators.OPERATORS)))
-    inputs = generator.integers(-128, 128, (cases, grid.inputs)).tolist()
-    return Circuit(genes, grid, cases), inputs
 
 
 @given(circuits())
