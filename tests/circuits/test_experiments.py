@@ -274,6 +274,7 @@ def test_the_command_from_a_network_to_its_accuracy(tmp_path: Path) -> None:
         ["status", "found", "--runs", "4"],
         ["single_filter", "model-metrics", "found", *subject, "--weights", "int8.pth"],
         ["compare", "found", *subject, "--weights", "int8.pth"],
+        ["export", "found/stages.stage1.conv_0_0_mse_0_5_5/result.0.json", "-o", "kernel.v"],
     ]
     done = []
     for step in steps:
@@ -286,6 +287,7 @@ def test_the_command_from_a_network_to_its_accuracy(tmp_path: Path) -> None:
     assert "3 of 4 finished; left: 3" in done[6].stdout
     assert done[7].stdout.count("single") + done[7].stdout.count("mse_") >= 3
     assert "wins against" in done[8].stdout or "loses against" in done[8].stdout
+    assert "module kernel" in (tmp_path / "kernel.v").read_text()
     assert (tmp_path / "found/energy.png").read_bytes()[:4] == b"\x89PNG"
     settings = json.loads((tmp_path / "found/experiment.json").read_text())["options"]["settings"]
     assert (settings["children"], settings["mutation_rate"]) == (4, 0.15)
@@ -300,6 +302,7 @@ def test_the_command_from_a_network_to_its_accuracy(tmp_path: Path) -> None:
     (["worst_case", "train", "-o", "x", "--mse-thresholds", "a"], "--mse-thresholds"),
     (["worst_case", "submit", "-o", "x", "--cluster", "cloud"], "choose of processes, dask, pbs, slurm"),
     (["status", "x"], "holds no experiment"),
+    (["export", "x.json", "-o", "x.v"], "cannot use x.json"),
 ])  # fmt: skip
 def test_mistakes_get_one_sentence(words: list[str], sentence: str, tmp_path: Path) -> None:
     done = command(*words, cwd=tmp_path)

@@ -1,14 +1,17 @@
 """What `wavpool circuits EXPERIMENT train|submit`, `status` and `merge` do."""
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
+from ..circuits.circuit import Circuit
 from ..circuits.costs import load as load_costs
 from ..circuits.experiments import folder as folders
 from ..circuits.experiments.catalogue import experiment
 from ..circuits.experiments.plan import Options
+from ..circuits.export import export
 from ..circuits.settings import UNLIMITED, Settings
 from ..errors import UserError
 from ..parallel import Place, job_script
@@ -127,6 +130,25 @@ def show_script(place: Place) -> None:
         say(job_script(place))
     else:
         say(f"{place.kind} submits no job: {place.workers} workers would compute on this machine")
+
+
+def export_circuit(source: Path, output: Path) -> None:
+    """Write a found circuit in another form."""
+    try:
+        text = source.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise UserError(f"{source} is no result of a run and no chromosome") from None
+    try:
+        found = json.loads(text)
+    except ValueError:  # as a chromosome's text is, which begins with a brace too
+        circuit = Circuit.from_text(text.strip())
+    else:
+        if not isinstance(found, dict) or not isinstance(found.get("chromosome"), str):
+            raise UserError(f"{source} is no result of a run: it has no chromosome")
+        circuit = Circuit.from_text(found["chromosome"], int(found.get("gate_outputs", 1)))
+    export(circuit, output)
+    price = circuit.price()
+    say(f"{output}: {price.gates} gates, {price.nodes - price.gates} wires, {price.energy:.4g} pJ")
 
 
 def show_status(folder: Path, runs: int) -> None:

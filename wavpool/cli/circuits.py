@@ -196,6 +196,24 @@ def compare(
     compare_energy(folder, chosen, data_spec, weights, gate_parameters, memory, level)
 
 
+@app.command(epilog=(
+    "[bold]Example[/bold]\n\nwavpool circuits export runs/le_selector/mse_0_256_31/result.0.json -o conv.v"
+))  # fmt: skip
+def export(
+    circuit: Annotated[
+        Path,
+        typer.Argument(metavar="CIRCUIT", help="A run's result.N.json, or a chromosome's text.", show_default=False),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="What to write: .v, .c, .svg or .txt (chromosome).")
+    ],
+) -> None:
+    """Write a circuit as Verilog, C, a drawing or a chromosome."""
+    from .circuit_runs import export_circuit
+
+    export_circuit(circuit, output)
+
+
 @app.command()
 def status(folder: Folder, runs: Annotated[int, typer.Option(min=1, help="Runs of each sub-experiment.")] = 30) -> None:
     """Which runs of an experiment are finished, and which are not; to go on, repeat `train` or `submit`."""
