@@ -146,7 +146,10 @@ def _times(larger: float, smaller: float) -> str:
     >>> _times(6.0, 2.5), _times(1.0, 0.0)
     ('2.4 times', 'beyond measure')
     """
-    return f"{larger / smaller:,.3g} times" if smaller else "beyond measure"
+    if not smaller:
+        return "beyond measure"
+    ratio = larger / smaller
+    return f"{ratio:,.0f} times" if ratio >= 100 else f"{ratio:.3g} times"
 
 
 def _listed(words: Sequence[str]) -> str:
