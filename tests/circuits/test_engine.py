@@ -13,7 +13,7 @@ from wavpool.circuits import _engine as engine
 from wavpool.circuits.search import Search
 from wavpool.circuits.settings import most_mutations
 
-MUX, DEMUX, IDENTITY = 27, 28, 29
+IDENTITY, MUX, DEMUX = 27, 28, 29
 
 
 def int8(value: int) -> int:
@@ -147,14 +147,14 @@ def test_mutations_are_legal_and_taken_back(case: tuple[Circuit, list[list[int]]
     problem = Problem.of(inputs, [[0] * circuit.grid.outputs] * len(inputs))
     task, rules, _, scratch = engine_of(circuit, problem)
     genes, random = circuit.genes.copy(), np.array([seed], dtype=np.uint64)
-    engine.mark(task, genes, scratch.active[0], scratch.order)
+    engine.mark(task, genes, scratch.active, 0, scratch.order)
     for _ in range(20):
-        memory = scratch.places[0], scratch.new[0], scratch.old[0]
-        count, touched = engine.mutate(task, rules, genes, random, scratch.active[0], *memory)
+        memory = scratch.places, scratch.new, scratch.old
+        count, touched = engine.mutate(task, rules, genes, random, scratch.active, 0, *memory, 0)
         child = Circuit(genes.copy(), circuit.grid, circuit.cases)  # checks that it is legal
         if not touched:
             assert slowly(child, inputs) == slowly(circuit, inputs)
-        engine.undo(genes, count, scratch.places[0], scratch.old[0])
+        engine.undo(genes, count, scratch.places, scratch.old, 0)
         assert np.array_equal(genes, circuit.genes)
 
 
@@ -166,16 +166,16 @@ def test_every_operator_and_pin_is_drawn_equally_often() -> None:
     random, genes = np.array([3], dtype=np.uint64), circuit.genes.copy()
     operators_seen, places_seen = [], []
     for _ in range(40_000):
-        memory = scratch.places[0], scratch.new[0], scratch.old[0]
-        count, _ = engine.mutate(task, rules, genes, random, scratch.active[0], *memory)
-        for place, new in zip(memory[0][:count].tolist(), memory[1][:count].tolist(), strict=True):
+        memory = scratch.places, scratch.new, scratch.old
+        count, _ = engine.mutate(task, rules, genes, random, scratch.active, 0, *memory, 0)
+        for place, new in zip(memory[0][0, :count].tolist(), memory[1][0, :count].tolist(), strict=True):
             places_seen.append(place)
             if place < 3 * grid.gates and place % 3 == 2:
                 operators_seen.append(new)
     counts = np.bincount(operators_seen, minlength=30)
-    assert counts[[27, 28]].sum() == 0
+    assert counts[[MUX, DEMUX]].sum() == 0
     expected = len(operators_seen) / 28
-    chi = ((np.delete(counts, [27, 28]) - expected) ** 2 / expected).sum()
+    chi = ((np.delete(counts, [MUX, DEMUX]) - expected) ** 2 / expected).sum()
     assert chi < 60  # 27 degrees of freedom: 99.97 %
     assert abs(np.mean(places_seen) / (grid.genes / 2) - 1) < 0.02
 
@@ -248,7 +248,7 @@ def test_energy_falls_in_the_second_phase() -> None:
     """A target that cannot be met: the first phase ends by patience, and the second begins at its error."""
     problem = Problem.of([[0, 1], [0, 1]], [[5], [90]])  # without a multiplexer two cases of equal inputs are one
     search = Search(problem, Grid(2, 1, 4, 4, 5), Settings(mutation_rate=0.2, patience=3000))
-    search.task = search.task._replace(operators=search.task.operators[:-1])
+    search.task.ranges[-1, 1] -= 1
     search.progress.genes[2:48:3] %= 27
     search.advance()
     assert search.phase == 2

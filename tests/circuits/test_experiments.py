@@ -23,6 +23,7 @@ from wavpool.circuits.learning import Shuffled, fit
 from wavpool.circuits.selection import core, ring
 from wavpool.circuits.sensitivity import sensitivity
 from wavpool.cli import circuits as commands
+from wavpool.cli.run import run
 from wavpool.errors import UserError
 from wavpool.parallel import Place
 
@@ -260,37 +261,40 @@ def digits():
 """
 
 
-def test_the_command_from_a_network_to_its_accuracy(tmp_path: Path) -> None:
+def test_the_command_from_a_network_to_its_accuracy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "data.py").write_text(DATA)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
     kwargs = [word for key, value in LENET.items() for word in ("--model-kwargs", f"{key}={value}")]
     subject = ["lenet5", "data:digits", *kwargs]
-    steps = [
-        ["train-model", *subject, "--epochs", "3", "--learning-rate", "0.02", "-o", "lenet.safetensors"],
-        ["quantize", *subject, "--checkpoint", "lenet.safetensors", "-o", "int8.pth"],
-        ["evaluate", *subject, "--weights", "int8.pth"],
-        ["sensitivity", *subject, "--weights", "int8.pth", "--offsets=-40:40:40", "-o", "sensitivity.csv"],
-        ["single_filter", "train", "int8.pth", "-o", "found", "--runs", "2", "--generations", "2000"],
-        ["single_filter", "submit", "int8.pth", "-o", "found", "--runs", "3", "--generations", "2000"],
-        ["status", "found", "--runs", "4"],
-        ["single_filter", "model-metrics", "found", *subject, "--weights", "int8.pth"],
-        ["compare", "found", *subject, "--weights", "int8.pth"],
-        ["export", "found/stages.stage1.conv_0_0_mse_0_5_5/result.0.json", "-o", "kernel.v"],
-    ]
-    done = []
-    for step in steps:
-        done.append(command(*step, cwd=tmp_path))
-        assert done[-1].returncode == 0, (step, done[-1].stderr)
-    assert "accuracy" in done[2].stdout
+
+    def said(*words: str) -> str:
+        code = run(["circuits", *words])
+        output, errors = capsys.readouterr()
+        assert code == 0, (words, errors)
+        return output
+
+    said("train-model", *subject, "--epochs", "3", "--learning-rate", "0.02", "-o", "lenet.safetensors")
+    said("quantize", *subject, "--checkpoint", "lenet.safetensors", "-o", "int8.pth")
+    assert "accuracy" in said("evaluate", *subject, "--weights", "int8.pth")
+    said("sensitivity", *subject, "--weights", "int8.pth", "--offsets=-40:40:40", "-o", "sensitivity.csv")
     assert len((tmp_path / "sensitivity.csv").read_text().splitlines()) == 4
-    assert done[4].stdout.count("run ") == 2
-    assert done[5].stdout.count("run ") == 3
-    assert "3 of 4 finished; left: 3" in done[6].stdout
-    assert done[7].stdout.count("single") + done[7].stdout.count("mse_") >= 3
-    assert "wins against" in done[8].stdout or "loses against" in done[8].stdout
-    assert "module kernel" in (tmp_path / "kernel.v").read_text()
-    assert (tmp_path / "found/energy.png").read_bytes()[:4] == b"\x89PNG"
+    search = ["int8.pth", "-o", "found", "--generations", "2000"]
+    done = command("single_filter", "train", *search, "--runs", "2", cwd=tmp_path)
+    assert (done.returncode, done.stdout.count("run ")) == (0, 2)
+    assert said("single_filter", "submit", *search, "--runs", "3").count("run ") == 3
     settings = json.loads((tmp_path / "found/experiment.json").read_text())["options"]["settings"]
     assert (settings["children"], settings["mutation_rate"]) == (4, 0.15)
+    assert "3 of 4 finished; left: 3" in said("status", "found", "--runs", "4")
+    measured = said("single_filter", "model-metrics", "found", *subject, "--weights", "int8.pth")
+    assert measured.count("accuracy") == 4
+    told = said("compare", "found", *subject, "--weights", "int8.pth")
+    assert "wins against" in told or "loses against" in told
+    assert (tmp_path / "found/energy.png").read_bytes()[:4] == b"\x89PNG"
+    said("export", "found/stages.stage1.conv_0_0_mse_0_5_5/result.0.json", "-o", "kernel.v")
+    assert "module kernel" in (tmp_path / "kernel.v").read_text()
 
 
 @pytest.mark.parametrize(("words", "sentence"), [

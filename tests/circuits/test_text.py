@@ -18,6 +18,7 @@ from wavpool.circuits import (
     costs,
     genome,
     load_costs,
+    operators,
     parse_problem,
     read_problem,
     write_problem,
@@ -147,7 +148,7 @@ class TestCosts:
         assert table.units == {"energy": "pJ", "area": "um^2", "delay": "ns"}
         assert "estimates" in table.source
         assert {"mux", "add"} <= set(table.estimates)
-        assert table.energy[-1] == table.delay[-1] == 0
+        assert table.energy[operators.IDENTITY] == table.delay[operators.IDENTITY] == 0
         assert table.energy[3] == Fraction("0.151548")
 
     @pytest.mark.parametrize(("change", "words"), [

@@ -42,10 +42,9 @@ class Task(NamedTuple):
     weights: Int64  # (cases, outputs), of the errors
     outputs: Int64  # (outputs,): the gene that says an output's pin, or -1 - pin where that is fixed
     columns: NDArray[np.int32]  # (gates,): each gate's column
-    legal: NDArray[np.int32]  # (columns + 1, 2): first legal pin, and how many
+    ranges: NDArray[np.int32]  # (columns + 2, 2): first value and how many; of a column's pins, outputs, operators
     locked: int  # gates from this one on keep their operator
     mutable: int  # genes from this one on never change
-    operators: NDArray[np.int32]  # codes that a mutated operator is drawn from
     shift: int  # log2 of a gate's outputs
     arity: NDArray[np.int32]  # inputs that an operator reads, and of multiplexers all
     table: NDArray[np.int8]  # see operators._linear_form
@@ -86,7 +85,7 @@ class Scratch(NamedTuple):
 
     values: NDArray[np.int8]  # (pins,)
     arrival: NDArray[np.uint64]  # (pins,)
-    active: NDArray[np.uint64]  # (3, words): bits of active gates of the parent, the child, and the best child
+    active: NDArray[np.uint64]  # (3 words,): bits of active nodes of the parent, the child, and the best child
     order: NDArray[np.int32]  # (gates,): active gates, the last first
     places: NDArray[np.int32]  # (2, room): genes that were mutated; of the child, of the best child
     new: NDArray[np.int32]  # (2, room)
@@ -124,29 +123,37 @@ def pin_of(genes: Any, output: Any) -> Any:
 
 
 @inline
-def mark(task: Any, genes: Any, active: Any, order: Any) -> Any:
-    """Find the active gates: their bits, and their numbers in descending order; returns how many."""
-    inputs = task.inputs.shape[1]
-    for word in range(active.size):
+def mark(task: Any, genes: Any, active: Any, row: Any, order: Any) -> Any:
+    """Find the active gates: their bits, and their numbers in descending order; returns how many.
+
+    Nodes are the primary inputs, then the gates: inputs are marked like gates, so that nothing asks which of both a pin
+    is, and operands that an operator does not read are marked with a 0, so that nothing asks how many it reads.
+    """
+    inputs, shift, arity = task.inputs.shape[1], task.shift, task.arity
+    words = active.size // 3
+    base_word = row * words
+    for word in range(base_word, base_word + words):
         active[word] = NONE
     for output in task.outputs:
-        gate = (pin_of(genes, output) - inputs) >> task.shift
-        if gate >= 0:
-            active[gate >> 6] |= ONE << np.uint64(gate & 63)
+        node = inputs + ((pin_of(genes, output) - inputs) >> shift)
+        active[base_word + (node >> 6)] |= ONE << np.uint64(node & 63)
     count = 0
-    for word in range(active.size - 1, -1, -1):
-        todo = active[word]
+    for word in range(words - 1, (inputs >> 6) - 1, -1):
+        todo = active[base_word + word]
         while todo != NONE:
             bit = highest_bit(todo)
-            gate = (word << 6) + bit
+            gate = (word << 6) + bit - inputs
+            if gate < 0:
+                break
             order[count] = gate
             count += 1
             base = gate * GENES
-            for place in range(task.arity[genes[base + ARITY]]):
-                source = (genes[base + place] - inputs) >> task.shift
-                if source >= 0:
-                    active[source >> 6] |= ONE << np.uint64(source & 63)
-            todo = active[word] & ((ONE << np.uint64(bit)) - ONE)
+            reads = arity[genes[base + ARITY]]
+            node = inputs + ((genes[base] - inputs) >> shift)
+            active[base_word + (node >> 6)] |= np.uint64(reads > 0) << np.uint64(node & 63)
+            node = inputs + ((genes[base + 1] - inputs) >> shift)
+            active[base_word + (node >> 6)] |= np.uint64(reads > 1) << np.uint64(node & 63)
+            todo = active[base_word + word] & ((ONE << np.uint64(bit)) - ONE)
     return count
 
 
@@ -166,11 +173,16 @@ def gate_value(task: Any, genes: Any, values: Any, base: Any) -> Any:
 
 
 @inline
-def evaluate(task: Any, genes: Any, order: Any, count: Any, case: Any, values: Any) -> None:
-    """Values of all active gates' pins in one case."""
-    inputs = task.inputs.shape[1]
-    for pin in range(inputs):
+def feed(task: Any, case: Any, values: Any) -> None:
+    """Values of the primary inputs in one case."""
+    for pin in range(task.inputs.shape[1]):
         values[pin] = np.int8(task.inputs[case, pin])
+
+
+@inline
+def evaluate(task: Any, genes: Any, order: Any, count: Any, case: Any, values: Any) -> None:
+    """Values of all active gates' pins in one case, that of the primary inputs."""
+    inputs = task.inputs.shape[1]
     if task.shift == 0 and task.inputs.shape[0] == 1:
         for index in range(count - 1, -1, -1):
             gate = order[index]
@@ -193,7 +205,10 @@ def evaluate(task: Any, genes: Any, order: Any, count: Any, case: Any, values: A
 def error_of(task: Any, rules: Any, genes: Any, order: Any, count: Any, values: Any) -> Any:
     """Sum of the weighted errors over outputs and cases."""
     error = np.int64(0)
+    several = task.inputs.shape[0] > 1  # one case is fed once and for all
     for case in range(task.inputs.shape[0]):
+        if several:
+            feed(task, case, values)
         evaluate(task, genes, order, count, case, values)
         if rules.metric == ABSOLUTE:
             for index in range(task.outputs.size):
@@ -256,14 +271,17 @@ def delay_of(task: Any, genes: Any, order: Any, count: Any, arrival: Any) -> Any
 
 
 @inline
-def mutate(task: Any, rules: Any, genes: Any, random: Any, active: Any, places: Any, new: Any, old: Any) -> Any:
+def mutate(
+    task: Any, rules: Any, genes: Any, random: Any, active: Any, row: Any, places: Any, new: Any, old: Any, slot: Any
+) -> Any:
     """Make a child in place, noting what changes; returns how many genes, and whether it may differ from its parent.
 
     Arrays are taken out of the tuples first: within a loop, numba counts references to what it reads from them.
     """
-    columns, legal, operators, arity = task.columns, task.legal, task.operators, task.arity
-    gates, locked, mutable = columns.size, task.locked, task.mutable
-    count = places.size if rules.mutations == 0 else below(draw(random), rules.mutations)
+    columns, ranges, arity = task.columns, task.ranges, task.arity
+    gates, locked, mutable, inputs = columns.size, task.locked, task.mutable, task.inputs.shape[1]
+    base_word = row * (active.size // 3)
+    count = places.shape[1] if rules.mutations == 0 else below(draw(random), rules.mutations)
     touched, state = False, random[0]
     for number in range(count):
         state += GOLDEN
@@ -272,17 +290,16 @@ def mutate(task: Any, rules: Any, genes: Any, random: Any, active: Any, places: 
         gate = place // GENES
         which = place - gate * GENES
         before = genes[place]
-        after = before
-        if gate >= gates or which < ARITY:
-            column = columns[gate] if gate < gates else legal.shape[0] - 1
-            after = legal[column, 0] + np.int32(below(bits << S32, legal[column, 1]))
-        elif gate < locked:
-            after = operators[below(bits << S32, operators.size)]
-        places[number], new[number], old[number] = place, after, before
+        column = columns[gate] if gate < gates else ranges.shape[0] - 2
+        column = ranges.shape[0] - 1 if gate < gates and which == ARITY else column
+        after = ranges[column, 0] + np.int32(below(bits << S32, ranges[column, 1]))
+        after = before if which == ARITY and locked <= gate < gates else after
+        places[slot, number], new[slot, number], old[slot, number] = place, after, before
         genes[place] = after
         if after != before and not touched:
+            node = inputs + gate
             touched = gate >= gates or (
-                (active[gate >> 6] >> np.uint64(gate & 63)) & ONE != NONE
+                (active[base_word + (node >> 6)] >> np.uint64(node & 63)) & ONE != NONE
                 and (which == ARITY or which < arity[genes[gate * GENES + ARITY]])
             )
             if touched and rules.mutations == 0:
@@ -293,10 +310,10 @@ def mutate(task: Any, rules: Any, genes: Any, random: Any, active: Any, places: 
 
 
 @inline
-def undo(genes: Any, count: Any, places: Any, old: Any) -> None:
+def undo(genes: Any, count: Any, places: Any, old: Any, slot: Any) -> None:
     """Take a child's mutations back."""
     for number in range(count - 1, -1, -1):
-        genes[places[number]] = old[number]
+        genes[places[slot, number]] = old[slot, number]
 
 
 @inline
@@ -327,7 +344,8 @@ def costs_of(task: Any, genes: Any, order: Any, count: Any, arrival: Any) -> Any
 def measure(task: Any, rules: Any, progress: Any, scratch: Any) -> None:
     """Error and costs of the parent, and which of its gates are active."""
     genes, order = progress.genes, scratch.order
-    count = mark(task, genes, scratch.active[0], order)
+    count = mark(task, genes, scratch.active, 0, order)
+    feed(task, 0, scratch.values)
     progress.counters[ERROR] = error_of(task, rules, genes, order, count, scratch.values)
     costs = costs_of(task, genes, order, count, scratch.arrival)
     progress.costs[0], progress.costs[1], progress.counters[GATES] = costs
@@ -340,6 +358,8 @@ def evolve(task: Any, rules: Any, progress: Any, scratch: Any, stretch: Any) -> 
     While the error is above the threshold, costs are known of improvements only: nothing compares them.
     """
     genes, random, counters, costs = progress.genes, progress.random, progress.counters, progress.costs
+    active, order, values = scratch.active, scratch.order, scratch.values
+    places, new, old = scratch.places, scratch.new, scratch.old
     best, best_costs = counters.copy(), costs.copy()
     parent, child, kept = 0, 1, 2  # rows of scratch.active
     slot, kept_slot = 0, 1  # rows of the mutations
@@ -351,20 +371,19 @@ def evolve(task: Any, rules: Any, progress: Any, scratch: Any, stretch: Any) -> 
         best[:], best_costs[:] = counters, costs
         improved, kept_count, kept_touched = False, -1, False
         for _ in range(rules.children):
-            places, new, old = scratch.places[slot], scratch.new[slot], scratch.old[slot]
-            count, touched = mutate(task, rules, genes, random, scratch.active[parent], places, new, old)
+            count, touched = mutate(task, rules, genes, random, active, parent, places, new, old, slot)
             error, energy, delay, gates = counters[ERROR], costs[0], costs[1], counters[GATES]
             if touched:
-                active = mark(task, genes, scratch.active[child], scratch.order)
-                error = error_of(task, rules, genes, scratch.order, active, scratch.values)
+                marked = mark(task, genes, active, child, order)
+                error = error_of(task, rules, genes, order, marked, values)
                 if error <= rules.threshold or error < best[ERROR]:
-                    energy = energy_of(task, genes, scratch.order, active)
+                    energy = energy_of(task, genes, order, marked)
                     if energy <= best_costs[0] or error < best[ERROR]:
-                        energy, delay, gates = costs_of(task, genes, scratch.order, active, scratch.arrival)
+                        energy, delay, gates = costs_of(task, genes, order, marked, scratch.arrival)
             result = compare(rules.threshold, error, energy, delay, gates, best, best_costs)
             if result == BETTER:
-                area = area_of(task, genes, scratch.order, active)
-            undo(genes, count, places, old)
+                area = area_of(task, genes, order, marked)
+            undo(genes, count, places, old, slot)
             if result == BETTER:
                 improved = True
                 best[ERROR], best[GATES], best_costs[0], best_costs[1] = error, gates, energy, delay
@@ -375,7 +394,7 @@ def evolve(task: Any, rules: Any, progress: Any, scratch: Any, stretch: Any) -> 
             if touched:
                 child, kept = kept, child
         for number in range(kept_count):
-            genes[scratch.places[kept_slot, number]] = scratch.new[kept_slot, number]
+            genes[places[kept_slot, number]] = new[kept_slot, number]
         if kept_touched:
             parent, kept = kept, parent
         counters[ERROR], counters[GATES] = best[ERROR], best[GATES]

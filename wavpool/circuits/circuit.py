@@ -80,9 +80,10 @@ class Circuit:
             raise UserError(f"inputs must be {LOWEST} to {HIGHEST}")
         nothing = np.zeros((len(values), self.grid.outputs), dtype=np.int64)
         task, memory = task_of(Problem(values, nothing, nothing), self.grid, load()), scratch(self.grid)
-        count = _engine.mark(task, self.genes, memory.active[0], memory.order)
+        count = _engine.mark(task, self.genes, memory.active, 0, memory.order)
         result = np.empty(nothing.shape, dtype=np.int8)
         for case in range(len(values)):
+            _engine.feed(task, case, memory.values)
             _engine.evaluate(task, self.genes, memory.order, count, case, memory.values)
             result[case] = memory.values[genome.parts(self.genes, self.grid)[1]]
         return result

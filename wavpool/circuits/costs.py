@@ -99,12 +99,13 @@ def _column(content: Mapping[str, Any], quantity: str) -> tuple[Fraction, ...]:
     given = content.get(quantity)
     if not isinstance(given, dict):
         raise UserError(f"the table of costs has no {quantity} (an object of numbers by operator)")
-    wanted = [operator.name for operator in OPERATORS[:IDENTITY]]
+    names = [operator.name for operator in OPERATORS]
+    wanted = [name for name in names if name != OPERATORS[IDENTITY].name]
     if missing := [name for name in wanted if name not in given]:
         raise UserError(f"the table of costs lacks the {quantity} of {', '.join(missing)}")
     if unknown := sorted(set(given) - set(BY_NAME)):
         raise UserError(f"the table of costs has the {quantity} of {unknown[0]!r}, which is no operator")
-    return (*(_cost(given[name], name, quantity) for name in wanted), Fraction(0))
+    return tuple(_cost(given[name], name, quantity) if name in wanted else Fraction(0) for name in names)
 
 
 def _cost(value: Any, name: str, quantity: str) -> Fraction:

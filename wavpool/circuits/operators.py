@@ -60,11 +60,11 @@ OPERATORS: tuple[Operator, ...] = (
     Operator(24, "zero_const", 0, True, lambda *_: 0),
     Operator(25, "expected_value_min", 0, True, lambda *_: -128),
     Operator(26, "expected_value_max", 0, True, lambda *_: 127),
+    Operator(IDENTITY_ID, "id", 1, True, lambda a, _: a),
     Operator(27, "mux", 2, False, lambda a, _: a),
     Operator(28, "demux", 1, False, lambda a, _: a),
-    Operator(IDENTITY_ID, "id", 1, True, lambda a, _: a),
 )
-MUX, DEMUX, IDENTITY = 27, 28, 29
+IDENTITY, MUX, DEMUX = 27, 28, 29  # codes: whatever a mutation may draw comes first
 ARITHMETIC = tuple(range(27))  # codes of a random gate's operators
 
 CODES = {operator.id: code for code, operator in enumerate(OPERATORS)}

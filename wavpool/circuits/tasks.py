@@ -7,7 +7,7 @@ from ._engine import Progress, Scratch, Task
 from .costs import Costs
 from .genome import Genes
 from .grid import GENES, Grid
-from .operators import ARITHMETIC, ARITY, COEFFICIENTS, DEMUX, IDENTITY, MUX, OPERATORS, TABLE
+from .operators import ARITY, COEFFICIENTS, DEMUX, IDENTITY, MUX, OPERATORS, TABLE
 from .problem import Problem
 
 LOG_ROWS = 1024
@@ -27,18 +27,16 @@ def task_of(problem: Problem, grid: Grid, costs: Costs) -> Task:
             f"the problem has {problem.inputs.shape[1]} inputs and {problem.targets.shape[1]} outputs, "
             f"the grid {grid.inputs} and {grid.outputs}"
         )
-    several = (MUX,) if problem.cases > 1 else ()
-    two = (DEMUX,) if problem.cases > 1 and grid.gate_outputs == 2 else ()
+    last = IDENTITY if problem.cases == 1 else MUX if grid.gate_outputs == 1 else DEMUX
     return Task(
         inputs=problem.inputs,
         targets=problem.targets,
         weights=problem.weights,
         outputs=np.arange(grid.gates * GENES, grid.genes),
         columns=np.repeat(np.arange(grid.columns, dtype=np.int32), grid.rows),
-        legal=grid.legal,
+        ranges=np.concatenate([grid.legal, np.array([[0, last + 1]], dtype=np.int32)]),
         locked=grid.gates,
         mutable=grid.genes,
-        operators=np.array([*ARITHMETIC, IDENTITY, *several, *two], dtype=np.int32),
         shift=grid.gate_outputs - 1,
         arity=ARITY,
         table=TABLE,
@@ -56,7 +54,7 @@ def scratch(grid: Grid, mutations: int = 0) -> Scratch:
     return Scratch(
         values=np.zeros(grid.pins, dtype=np.int8),
         arrival=np.zeros(grid.gates, dtype=np.uint64),
-        active=np.zeros((3, (grid.gates + 63) // 64), dtype=np.uint64),
+        active=np.zeros(3 * ((grid.inputs + grid.gates + 63) // 64), dtype=np.uint64),
         order=np.zeros(grid.gates, dtype=np.int32),
         places=np.zeros(room, dtype=np.int32),
         new=np.zeros(room, dtype=np.int32),

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ..operators import DEMUX, MUX
+from ..operators import DEMUX, MUX, OPERATORS
 from .layout import Link, Node, arrange
 from .netlist import FORMULAS, Gate, Netlist
 
@@ -138,7 +138,11 @@ def _kind(gate: Gate) -> str:
 
 def _label(gate: Gate) -> str:
     """The text in a gate's box, at most 9 characters."""
-    return gate.operator.name if gate.operator.id in (MUX, DEMUX) else signed(FORMULAS[gate.operator.name])
+    return (
+        gate.operator.name
+        if gate.operator in (OPERATORS[MUX], OPERATORS[DEMUX])
+        else signed(FORMULAS[gate.operator.name])
+    )
 
 
 def signed(formula: str) -> str:

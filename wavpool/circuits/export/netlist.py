@@ -137,9 +137,9 @@ def netlist(circuit: Circuit) -> Netlist:
 def _rule(operator: Operator, place: int, circuit: Circuit) -> str:
     """How an output of a gate is computed in this circuit."""
     wire = OPERATORS[IDENTITY].name
-    if operator.id == MUX and circuit.cases == 1:
+    if operator == OPERATORS[MUX] and circuit.cases == 1:
         return wire
-    if operator.id != DEMUX:
+    if operator != OPERATORS[DEMUX]:
         return operator.name
     if circuit.grid.gate_outputs == 1:
         return wire
