@@ -122,7 +122,7 @@ def variants(setting: Setting) -> Iterator[tuple[str, dict[str, Any], int]]:
     yield "4 islands", {}, 4
 
 
-def options(runs: int = 3, seconds: float = 5.0) -> list[dict[str, Any]]:
+def options(runs: int = 3, seconds: float = 3.0) -> list[dict[str, Any]]:
     """Error and energy after equal time, medians of some runs, by option."""
     rows = []
     for name, setting in SETTINGS.items():

@@ -286,7 +286,7 @@ def test_the_command_from_a_network_to_its_accuracy(
     assert (done.returncode, done.stdout.count("run ")) == (0, 2)
     assert said("single_filter", "submit", *search, "--runs", "3").count("run ") == 3
     settings = json.loads((tmp_path / "found/experiment.json").read_text())["options"]["settings"]
-    assert (settings["children"], settings["mutation_rate"]) == (4, 0.15)
+    assert (settings["children"], settings["mutation_rate"]) == (1, 0.0)
     assert "3 of 4 finished; left: 3" in said("status", "found", "--runs", "4")
     measured = said("single_filter", "model-metrics", "found", *subject, "--weights", "int8.pth")
     assert measured.count("accuracy") == 4

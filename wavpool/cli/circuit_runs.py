@@ -45,10 +45,12 @@ class Choice(NamedTuple):
         found = experiment(name)
         if self.children is not None and self.population is not None:
             raise UserError("give --children or --population-max, not both: the latter is twice the former")
-        children = self.children or (self.population or 8) // 2
+        children = (
+            self.children or (self.population or 2) // 2
+        )  # one child and one gene at a time: see docs/circuits.md
         settings = Settings(
             children=children,
-            mutation_rate=found.mutation_rate if self.mutation is None else self.mutation,
+            mutation_rate=self.mutation or 0.0,
             metric=self.metric,
             patience=found.patience if self.patience is None else self.patience,
             generations=self.generations or UNLIMITED,

@@ -277,14 +277,14 @@ Sizes = Annotated[
 Runs = Annotated[int, typer.Option("--runs", "--number-of-runs", min=1, help="Runs of each sub-experiment.")]
 Children = Annotated[
     int | None,
-    typer.Option("--children", min=1, rich_help_panel=SEARCH, show_default="4", help="Children a generation."),
+    typer.Option("--children", min=1, rich_help_panel=SEARCH, show_default="1", help="Children a generation."),
 ]
 Population = Annotated[
     int | None, typer.Option("--population-max", min=2, rich_help_panel=SEARCH, show_default=False,
                              help="The ancestor's word: twice the children.")
 ]  # fmt: skip
 Mutation = Annotated[
-    float | None, typer.Option("--mutation-max", min=0, max=1, rich_help_panel=SEARCH, show_default="the experiment's",
+    float | None, typer.Option("--mutation-max", min=0, max=1, rich_help_panel=SEARCH, show_default="0",
                                help="Largest share of genes mutated in a child; 0: until an active gene is.")
 ]  # fmt: skip
 Patience = Annotated[

@@ -15,7 +15,7 @@ from ..problem import HIGHEST, LOWEST
 from ..selection import Selection, constants, core, every, first, ring
 from .plan import Options, Shape, Subexperiment, Weights, chosen_layer, subexperiments
 
-WIDE = Shape(256, 31, 0.01, is_lookup=True)
+WIDE = Shape(256, 31, is_lookup=True)
 STORED = 96  # weights of a layer that `mobilenet` and `chain` store
 
 
@@ -24,11 +24,10 @@ class Experiment(NamedTuple):
 
     Attributes:
         plan: its sub-experiments for a network's int8 weights.
-        mutation_rate, patience: unless the user says otherwise.
+        patience: unless the user says otherwise.
     """
 
     plan: Callable[[Weights, Options], list[Subexperiment]]
-    mutation_rate: float
     patience: int
 
 
@@ -73,7 +72,7 @@ def single_channel(weights: Weights, options: Options) -> list[Subexperiment]:
     shape = weights[name].shape
     cases = [([core(name, shape, 3, filters, [0])], [ring(name, shape, 3, filters, [0])])]
     rows = 5 * (options.count or shape[0])
-    return subexperiments("", cases, Shape(rows, 7, 0.15), options, (0,))
+    return subexperiments("", cases, Shape(rows, 7), options, (0,))
 
 
 def single_filter(weights: Weights, options: Options) -> list[Subexperiment]:
@@ -82,7 +81,7 @@ def single_filter(weights: Weights, options: Options) -> list[Subexperiment]:
         each
         for name, filter, channel in _kernels(weights, options, 1)
         for each in subexperiments(
-            f"{name}_{filter}_{channel}", [_kernel(weights, name, filter, channel)], Shape(5, 5, 0.15), options, (0,)
+            f"{name}_{filter}_{channel}", [_kernel(weights, name, filter, channel)], Shape(5, 5), options, (0,)
         )
     ]
 
@@ -109,7 +108,7 @@ def single_filter_zero_outter(weights: Weights, options: Options) -> list[Subexp
             reads, (outer,) = _kernel(weights, name, filter, channel)
             cases = [(reads, [replace(outer, constants=[0] * len(outer))])]
             folder = f"{label}_{name}_{filter}_{channel}"
-            found += subexperiments(folder, cases, Shape(5, 5, 0.15), options, (0,))
+            found += subexperiments(folder, cases, Shape(5, 5), options, (0,))
     return found
 
 
@@ -140,7 +139,7 @@ def _sized(weights: Weights, options: Options, is_reversed: bool) -> list[Subexp
             reads, computes = _kernel(weights, name, filter, channel)
             cases = [(computes, reads) if is_reversed else (reads, computes)]
             folder = f"{name}_{filter}_{channel}"
-            found += subexperiments(folder, cases, Shape(rows, columns, 0.15), options, (0,))
+            found += subexperiments(folder, cases, Shape(rows, columns), options, (0,))
     return found
 
 
@@ -166,17 +165,17 @@ def _kernels(weights: Weights, options: Options, count: int | None) -> list[tupl
 
 
 EXPERIMENTS = {
-    "layer_bypass": Experiment(layer_bypass, 0.01, 2_000_000),
-    "le_selector": Experiment(le_selector, 0.01, 2_000_000),
-    "all_layers": Experiment(all_layers, 0.01, 2_000_000),
-    "mobilenet": Experiment(mobilenet, 0.01, 2_000_000),
-    "single_channel": Experiment(single_channel, 0.15, 2_000_000),
-    "single_filter": Experiment(single_filter, 0.15, 400_000),
-    "single_filter_zero_outter": Experiment(single_filter_zero_outter, 0.15, 125_000),
-    "reversed_single_filter": Experiment(reversed_single_filter, 0.15, 400_000),
-    "grid_size": Experiment(grid_size, 0.15, 400_000),
-    "chain": Experiment(chain, 0.01, 2_000_000),
-    "worst_case": Experiment(worst_case, 0.01, 2_000_000),
+    "layer_bypass": Experiment(layer_bypass, 2_000_000),
+    "le_selector": Experiment(le_selector, 2_000_000),
+    "all_layers": Experiment(all_layers, 2_000_000),
+    "mobilenet": Experiment(mobilenet, 2_000_000),
+    "single_channel": Experiment(single_channel, 2_000_000),
+    "single_filter": Experiment(single_filter, 400_000),
+    "single_filter_zero_outter": Experiment(single_filter_zero_outter, 125_000),
+    "reversed_single_filter": Experiment(reversed_single_filter, 400_000),
+    "grid_size": Experiment(grid_size, 400_000),
+    "chain": Experiment(chain, 2_000_000),
+    "worst_case": Experiment(worst_case, 2_000_000),
 }
 
 

@@ -86,7 +86,6 @@ class Shape:
 
     rows: int
     columns: int
-    mutation_rate: float
     is_lookup: bool = False
     reaches_inputs: bool = True  # whether outputs may be wired to primary inputs: levels back are one more
     gate_outputs: int = 1
