@@ -8,16 +8,20 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from ..errors import UserError
 from . import coders, methods
 from .batches import Batch, Batches, as_batches, batch_size, split_samples
+from .checks import check_comparable
 from .drop import expected_drop
 from .evaluate import Predictions, divergence, predict
 from .finetune import fine_tune, steps_of
 from .model import CompressedModel
 from .parts import Parts
-from .search import Trial, strongest
+from .search import NothingKeeps, Trial, strongest
 
 START = {"calibrated": 0.5}  # the first strength that a search tries; 1 of other methods
+# Strengths below which float32 itself is as coarse, or the method does no more.
+FINEST = {"calibrated": 2.0**-16, "uniform": 2.0**-24, "trellis": 2.0**-24}
 FITTED = 0.8  # share of the calibration data that weights are fitted to; where more is asked of them, that flatters
 CALIBRATED = 2048  # samples that are calibrated on where there are more for fine-tuning
 FALL = 2.5  # of the logarithm of the divergence over that of the bytes, of ResNet-20
@@ -127,12 +131,16 @@ class _Job:
 
     def __post_init__(self) -> None:
         self._batches: list[Batch] = [] if self.calibration is None else list(as_batches(self.calibration))
+        if self.calibration is not None and not any(batch_size(inputs) for inputs, _ in self._batches):
+            raise ValueError("there are no samples to calibrate on: give more data")
         self._held: list[Batch] = []
         if self.finetune or (self.target == "max_drop" and self.evaluate is None):
             self._batches, self._held = split_samples(self._batches, FITTED)
+            if self._batches and not self._held:
+                raise ValueError("too few samples to hold some out: give more, or (with max_drop) data as evaluate")
         self.method = self.method or ("calibrated" if self._batches else "uniform")
         if self.finetune and (self.method != "calibrated" or not self._held):
-            raise ValueError("fine-tuning needs the method calibrated, and at least two samples to calibrate on")
+            raise ValueError("fine-tuning needs the method calibrated, and samples to calibrate on")
         self._tensors = len(self.model.state_dict() if isinstance(self.model, nn.Module) else self.model)
         self._nbytes = 0
         self._begin("measuring", self._tensors)
@@ -168,7 +176,18 @@ class _Job:
             candidate = attempt(strength)
             return measure(candidate) / self.limit, candidate
 
-        return strongest(trial, start, TOLERANCE[self.target], grows=self.target == "max_drop")
+        finest = FINEST.get(str(self.method), 2.0**-12)
+        try:
+            return strongest(trial, start, TOLERANCE[self.target], self.target == "max_drop", finest)
+        except NothingKeeps as error:
+            least = error.least * self.limit
+            if not math.isfinite(least):
+                raise UserError("no strength makes a model that can be measured: check its weights") from None
+            if self.target == "max_bytes":
+                found = f"even the strongest compression takes {math.ceil(least):,} bytes"
+            else:
+                found = f"even the weakest compression is expected to lose {least:.2g} points"
+            raise UserError(f"{found}: allow more than {self.target}={self.limit:.12g}") from None
 
     def _plain(self, strength: float) -> CompressedModel:
         """The model at a strength of the method."""
@@ -217,9 +236,10 @@ class _Job:
             before = float(measure(model))
             return lambda candidate: 100 * (before - float(measure(candidate.to_model())))
         data = self._held if self.evaluate is None else list(as_batches(self.evaluate))
-        if not data:
+        if not data and self.evaluate is None:
             raise ValueError("max_drop needs calibration data, or evaluate, to measure accuracy on")
         original = self._original if self.evaluate is None else predict(model, data)
+        check_comparable(original)
         return lambda candidate: expected_drop(predict(candidate.to_model(), data), original, self.evaluate is not None)
 
 
