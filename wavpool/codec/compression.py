@@ -1,9 +1,11 @@
 """From a model to a small one within a limit: `compress`."""
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -12,7 +14,8 @@ from ..errors import UserError
 from . import coders, methods
 from .batches import Batch, Batches, as_batches, batch_size, split_samples
 from .checks import check_comparable
-from .drop import expected_drop
+from .drop import foretold
+from .errors import CompressionWarning
 from .evaluate import Predictions, divergence, predict
 from .finetune import fine_tune, steps_of
 from .model import CompressedModel
@@ -91,12 +94,17 @@ def compress(
         seed: of all draws.
 
     Raises:
+        TypeError: a model that is none, or a target that is no number.
         ValueError: arguments that do not go together, or a target that cannot be met.
+
+    Warns:
+        CompressionWarning: all of a layer's weights came out zero.
 
     >>> compressed = compress(nn.Linear(64, 64), step=1.0)
     >>> compressed.nbytes < 64 * 65 * 4, compressed.to_model()(torch.zeros(1, 64)).shape
     (True, torch.Size([1, 64]))
     """
+    _check_types(model, max_drop=max_drop, max_bytes=max_bytes, step=step)
     targets = {"max_drop": max_drop, "max_bytes": max_bytes, "step": step}
     given = [(name, limit) for name, limit in targets.items() if limit is not None]
     if len(given) != 1:
@@ -110,7 +118,34 @@ def compress(
     if finetune < 0:
         raise ValueError(f"finetune is a number of epochs, 0 or more, got {finetune}")
     about = evaluate, basis, profile, method, finetune, progress, seed
-    return _Job(model, calibration, target, limit, *about).run()
+    compressed = _Job(model, calibration, target, limit, *about).run()
+    if compressed.zeroed:
+        warnings.warn(zeroed_sentence(compressed), CompressionWarning, stacklevel=2)
+    return compressed
+
+
+def zeroed_sentence(compressed: CompressedModel) -> str:
+    """What to tell of layers that came out zero."""
+    first, *others = compressed.zeroed
+    more = f" and {len(others)} more" if others else ""
+    return f"every weight of {first}{more} came out zero: take a smaller step, or allow more"
+
+
+def _check_types(model: Any, **targets: Any) -> None:
+    """Refuse what is no model and no number.
+
+    Raises:
+        TypeError: it is that.
+    """
+    state = isinstance(model, Mapping) and all(isinstance(each, Tensor) for each in model.values())
+    if not state and not isinstance(model, nn.Module):
+        kind = "mapping of other things" if isinstance(model, Mapping) else type(model).__name__
+        raise TypeError(
+            f"model must be a torch.nn.Module or a state dict of tensors, not a {kind}: make or load it first"
+        )
+    for name, value in targets.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+            raise TypeError(f"{name} must be a number, got {value!r}")
 
 
 @dataclass
@@ -240,7 +275,13 @@ class _Job:
             raise ValueError("max_drop needs calibration data, or evaluate, to measure accuracy on")
         original = self._original if self.evaluate is None else predict(model, data)
         check_comparable(original)
-        return lambda candidate: expected_drop(predict(candidate.to_model(), data), original, self.evaluate is not None)
+
+        def foretell(candidate: CompressedModel) -> float:
+            drop = foretold(predict(candidate.to_model(), data), original, self.evaluate is not None)
+            candidate.expected_drop = drop
+            return drop.value
+
+        return foretell
 
 
 def _with_levels(basis: str, levels: int | None) -> str:

@@ -9,3 +9,7 @@ class WvpError(ValueError):
 
 class TooFine(UserError):
     """A step so small that the integers would not fit: any finer one is of no use."""
+
+
+class CompressionWarning(UserWarning):
+    """A compressed model that is likely not what was wanted."""

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, nn
 
+from ..errors import UserError
 from . import prune, trellis
 from .batches import Inputs
 from .calibrate.passes import Calibrated, check_basis, corrected_biases
@@ -233,12 +234,12 @@ def check(name: str, model: nn.Module | Mapping[str, Tensor], basis: str, inputs
         ValueError: they do not.
     """
     if name not in names():
-        raise ValueError(f"method must be one of {', '.join(names())}, got {name!r}")
+        raise UserError(f"method must be one of {', '.join(names())}, got {name!r}")
     if name != "calibrated":
         Weights(model, basis)
         return
     if not isinstance(model, nn.Module) or not inputs:
-        raise ValueError(
+        raise UserError(
             "the method calibrated needs a model that can be run and calibration inputs: "
             "give them, or take the method uniform"
         )
@@ -257,5 +258,5 @@ def prepare(name: str, model: nn.Module | Mapping[str, Tensor], settings: Settin
         assert isinstance(model, nn.Module)
         return CalibratedModel(model, settings)
     if name not in RULES:
-        raise ValueError(f"method must be one of {', '.join(names())}, got {name!r}")
+        raise UserError(f"method must be one of {', '.join(names())}, got {name!r}")
     return _DataFree(model, settings, RULES[name])
