@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from wavpool.codec import compress
 from wavpool.codec.batches import as_batches, forward, split_samples
+from wavpool.codec.errors import CompressionWarning
 from wavpool.errors import is_message
 
 
@@ -102,3 +103,35 @@ def test_too_few_to_hold_some_out(samples: int) -> None:
 def test_batches_of_one_sample_are_held_out_whole() -> None:
     first, second = split_samples(as_batches(INPUTS, batch_size=1), 0.8)
     assert (len(first), len(second)) == (32, 8)
+
+
+@pytest.mark.parametrize(
+    ("model", "target", "message"),
+    [
+        ("resnet18", {"step": 1}, "not a str: make or load it first"),
+        (3, {"step": 1}, "not a int"),
+        ({"a": 1}, {"step": 1}, "not a mapping of other things"),
+        (nn.Linear(16, 4), {"step": "a"}, "step must be a number, got 'a'"),
+        (nn.Linear(16, 4), {"max_bytes": "20KB"}, "max_bytes must be a number, got '20KB'"),
+        (nn.Linear(16, 4), {"max_drop": True}, "max_drop must be a number, got True"),
+    ],
+)
+def test_wrong_types(model: Any, target: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        compress(model, **target)
+
+
+def test_layers_that_come_out_zero_are_told() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(16, 16), nn.Linear(16, 4))
+    with pytest.warns(CompressionWarning, match=r"every weight of 0\.weight and 1 more came out zero") as told:
+        compress(model, step=90)
+    assert told[0].filename == __file__
+
+
+def test_a_promise_has_an_interval() -> None:
+    compressed = compress(Wrapped(lambda y: y), calibration=INPUTS, max_drop=5.0)
+    drop = compressed.expected_drop
+    assert drop is not None
+    assert 0 < drop.low <= drop.value <= min(drop.high, 5)
+    assert compress(Wrapped(lambda y: y), step=1.0).expected_drop is None

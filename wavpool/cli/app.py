@@ -79,7 +79,12 @@ def compress(
         ),
     ] = None,
     basis: Annotated[
-        str, typer.Option(metavar="NAME", help="auto (measured layer by layer), none, dct, dst, dft, haar, db2, ...")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="auto (measured layer by layer), none, dct, dst, dft, haar, db2, ...; "
+            "@map:CxHxW is for networks whose every layer it fits.",
+        ),
     ] = "auto",
     levels: Annotated[
         int | None, typer.Option(min=0, help="Levels of a wavelet basis.", show_default="as many as fit")
@@ -151,7 +156,10 @@ def decompress(
         Path, typer.Option("-o", "--output", metavar="FILE", help="The state dict to write: .safetensors or .pth.")
     ],
 ) -> None:
-    """Write the weights of a .wvp file as an ordinary state dict."""
+    """Write the weights of a .wvp file as an ordinary state dict.
+
+    BatchNorm is folded: call .eval() on the model that they are put into, and do not put it in training mode.
+    """
     from .commands import decompress_file
 
     decompress_file(file, output)
