@@ -23,7 +23,11 @@ def atomic(path: str | Path) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "it is no regular file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        error.filename = str(path)
+        raise
     os.close(handle)
     temporary = Path(name)
     try:
@@ -34,7 +38,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
     except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk is told without one
+        if error.filename in (None, name):  # a full disk is told without one, and nobody knows the temporary one
+            error.filename = str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -67,12 +72,12 @@ def write_json(path: str | Path, content: Any) -> None:
     write_text(path, json.dumps(_finite(content), indent=1, allow_nan=False) + "\n")
 
 
-def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write `rows` (one mapping a row, all with the keys of the first) as CSV with a header."""
+def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Write `rows` (one mapping a row, all with the keys of the first) as CSV with a header, `columns` if none."""
 
     def write(temporary: Path) -> None:
         with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else [])
+            writer = csv.DictWriter(file, fieldnames=list(rows[0] if rows else columns))
             writer.writeheader()
             writer.writerows(rows)
 

@@ -1,7 +1,10 @@
 """The `wavpool` command: what it writes and says, its exit codes, and that mistakes get one sentence."""
 
+import errno
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,11 +15,15 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 from wavpool import __version__
 from wavpool.cli import main, options
+from wavpool.cli.progress import compressing
+from wavpool.cli.sweeping import counted
 from wavpool.codec import compress, load
+from wavpool.codec.compression import Event
 
 ROOT = Path(__file__).parents[2]
 NETS = """
@@ -32,6 +39,19 @@ def data(count=96):
     generator = torch.Generator().manual_seed(1)
     inputs = torch.randn(count, 3, 8, 8, generator=generator)
     return inputs, net()(inputs).argmax(1)
+
+def needy(what):
+    return data()
+
+def gray():
+    return torch.zeros(9, 1, 8, 8)
+
+def pair():
+    from torchvision.transforms import ToTensor
+    return net(), ToTensor()
+
+def drawn():
+    return nn.Linear(64, 10)
 
 def slow():
     print("started", flush=True)
@@ -118,6 +138,38 @@ class TestCompress:
         code, _, err = run("compress", name, "--checkpoint", "c.pth", "-o", "c.wvp", "--step", "1")
         assert code == 0, err
 
+    def test_a_promise_is_told_with_its_interval(self, run: Run, tmp_path: Path):
+        code, out, _ = run(
+            "compress", "cli_nets:net", "-o", "n.wvp", "--max-drop", "9", "--calibration", "cli_nets:data"
+        )
+        assert code == 0
+        value, low, high = map(float, re.findall(r"\d+\.\d\d", out.splitlines()[1]))
+        assert out.splitlines()[1].startswith("foretold loss: ")
+        assert low <= value <= min(high, 9)
+
+    def test_layers_that_came_out_zero_are_named(self, run: Run, tmp_path: Path):
+        code, _, err = run("compress", "cli_nets:net", "-o", "net.wvp", "--step", "90")
+        assert code == 0
+        assert err == "warning: every weight of 0.weight and 2 more came out zero: take a smaller step, or allow more\n"
+
+    @pytest.mark.parametrize("name", [("lenet5", "--no-pretrained"), ("cli_nets:drawn",)])
+    def test_drawn_weights_are_the_same_each_time(self, run: Run, tmp_path: Path, name: tuple[str, ...]):
+        for file, seed in (("a", 1), ("b", 1), ("c", 2)):
+            assert run("compress", *name, "-o", file, "--step", "1", "--seed", seed, "--profile", "fast")[0] == 0
+        same, again, other = ((tmp_path / file).read_bytes() for file in "abc")
+        assert same == again != other
+
+    def test_a_folder_that_cannot_be_written_is_told_first(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        def refuse(*args: object, **kwargs: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied", "/tmp/x/.net-abc.wvp")
+
+        monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+        code, _, err = run("compress", "no_such_model", "-o", "net.wvp", "--step", "1")
+        assert code == 2
+        assert err == "error: cannot write net.wvp: Permission denied; give another file or folder\n"
+
 
 class TestDecompress:
     @pytest.mark.parametrize("ending", ["safetensors", "pth"])
@@ -178,6 +230,7 @@ class TestSweepAndReport:
         code, out, err = run("sweep", *arguments, "--no-cliff", "--basis", "none")
         assert code == 0, err
         assert "sweep.csv: 5 points" in out
+        assert run("report", "s", "-o", "s/settings.json")[2].startswith("error: cannot write s/settings.json")
         code, out, err = run("report", "s", "-o", "r")
         assert code == 0, err
         assert {path.name for path in (tmp_path / "r").iterdir()} == {"tradeoff.png", "layers.png", "report.html"}
@@ -196,7 +249,9 @@ MISTAKES = [
     (("compress", "cli_nets:net", "-o", "x.wvp", "--step", "1", "--max-bytes", "9KB"), "give one of"),
     (("compress", "cli_nets:net", "-o", "x.wvp", "--max-drop", "1"), "--max-drop needs --calibration"),
     (("compress", "cli_nets:net", "-o", "x.wvp", "--max-bytes", "many"), "'many' is no size"),
-    (("compress", "cli_nets:net", "-o", "x.wvp", "--step", "-1"), "step must be a positive number"),
+    (("compress", "cli_nets:net", "-o", "x.wvp", "--step", "-1"), "--step must be above 0, got -1"),
+    (("compress", "cli_nets:net", "-o", "x.wvp", "--step", "nan"), "--step must be above 0"),
+    (("compress", "no_such", "-o", "x.wvp", "--max-drop", "0"), "--max-drop must be above 0, got 0"),
     (("compress", "cli_nets:net", "-o", "x.wvp", "--step", "1", "--finetune", "2"), "--finetune needs --calibration"),
     (("compress", "cli_nets:net", "-o", "x.wvp", "--step", "1", "--method", "best"), "method must be one of"),
     (("compress", "cli_nets:net", "-o", "x.wvp", "--step", "1", "--basis", "warblet"), "warblet"),
@@ -213,13 +268,45 @@ MISTAKES = [
     (("info", "w.safetensors"), "w.safetensors"),
     (("sweep", "cli_nets:net", "cli_nets:data", "-o", "s", "--methods", "best"), "there is no method 'best'"),
     (("sweep", "cli_nets:net", "cli_nets:data", "-o", "s", "--strengths", "a"), "takes numbers between commas"),
+    (("sweep", "cli_nets:net", "cli_nets:data", "-o", "s", "--strengths", "1,-1"), "finite numbers above 0, not -1"),
+    (("sweep", "cli_nets:net", "cli_nets:data", "-o", "s", "--strengths", "inf"), "finite numbers above 0, not inf"),
+    (("sweep", "cli_nets:net", "cli_nets:data", "-o", "s", "--seed", "1.7"), "--seed takes whole numbers"),
+    (("sweep", "cli_nets:net", "cli_nets:data", "-o", "s", "--seed", "nan"), "--seed takes whole numbers"),
     (("report", "."), "no folder of a sweep"),
+    (("compress", "w.safetensors", "-o", "x.wvp", "--max-drop", "1"), "--max-drop needs a network, and w.safetensors"),
+    (("compress", "old.wvp", "-o", "x.wvp", "--step", "1"), "old.wvp is a .wvp file: decompress it first"),
+    (
+        ("compress", "cli_nets:net", "--checkpoint", "old.wvp", "-o", "x.wvp", "--step", "1"),
+        "old.wvp is a .wvp file: decompress it first",
+    ),
+    (
+        ("compress", "cli_nets:net", "-o", "x.wvp", "--step", "1", "--model-kwargs", "a=3"),
+        "cli_nets:net cannot be called (got an unexpected keyword argument 'a')",
+    ),
+    (
+        ("compress", "cli_nets:net", "-o", "x.wvp", "--step", "1", "--calibration", "cli_nets:needy"),
+        "cli_nets:needy cannot be called (missing a required argument: 'what')",
+    ),
+    (
+        ("compress", "cli_nets:pair", "-o", "x.wvp", "--step", "1", "--calibration", "images"),
+        "images of images cannot be read (Failed to load",
+    ),
+    (
+        ("compress", "cli_nets:net", "-o", "x.wvp", "--step", "1", "--calibration", "cli_nets:gray"),
+        "does not take float32 of shape (9, 1, 8, 8)",
+    ),
+    (("compress",), "(see wavpool compress --help)"),
+    (("compress", "cli_nets:net", "-o", "x.wvp", "--step", "1", "--basis", "wht"), "take 2 or 4; or bwht"),
     (("compres",), "No such command"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES)
 def test_a_mistake_is_told_in_one_sentence(run: Run, weights: Path, arguments: tuple[str, ...], message: str):
+    Path("old.wvp").write_bytes(b"")
+    Path("images/a").mkdir(parents=True)
+    for number in range(60):
+        Path(f"images/a/{number}.png").write_bytes(b"no image")
     code, out, err = run(*arguments)
     assert code == 2
     assert out == ""
@@ -236,6 +323,28 @@ def test_a_defect_keeps_its_traceback(run: Run, weights: Path, monkeypatch: pyte
     monkeypatch.setattr("wavpool.cli.commands.compress", broken)
     with pytest.raises(RuntimeError, match="invalid for input"):
         main(["compress", "w.safetensors", "-o", "x.wvp", "--step", "1"])
+
+
+def test_help_alone_is_no_error(run: Run):
+    code, out, err = run()
+    assert code == 2
+    assert "compress" in out
+    assert "error" not in err
+
+
+def test_one_of_a_thing():
+    assert counted(1, "point") == "1 point"
+    assert counted(0, "point") == "0 points"
+
+
+def test_progress_has_no_count_before_there_is_one(monkeypatch: pytest.MonkeyPatch):
+    shown = Console(file=io.StringIO(), force_terminal=True, width=100)
+    monkeypatch.setattr("wavpool.cli.progress.console", shown)
+    with compressing() as show:
+        show(Event("rounding", "fc", 1, 7, 300))
+    assert isinstance(shown.file, io.StringIO)
+    assert "None" not in shown.file.getvalue()
+    assert "1/7" in shown.file.getvalue()
 
 
 def test_version_and_help(run: Run):

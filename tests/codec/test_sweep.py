@@ -16,7 +16,7 @@ from wavpool.codec import bench as bench_module
 from wavpool.codec import compress
 from wavpool.codec.bench import Bench, Subject, digest, state_bytes, zeros
 from wavpool.codec.evaluate import evaluate, predict
-from wavpool.codec.points import CLIFF_COLUMNS, COLUMNS, Curve, Row, read_cliffs, read_points
+from wavpool.codec.points import CLIFF_COLUMNS, COLUMNS, Curve, Row, claim, read_cliffs, read_points
 from wavpool.codec.specs import DataSpec, ModelSpec
 from wavpool.codec.sweep import SweepEvent, sweep
 from wavpool.errors import UserError
@@ -38,6 +38,13 @@ def test():
 
 def unlabelled():
     return test()[0]
+
+def nothing():
+    return []
+
+def other():
+    torch.seed()
+    return nn.Linear(64, 10)
 
 def net(seed=0):
     torch.manual_seed(seed)
@@ -291,3 +298,74 @@ def test_infinite_figures_survive(tmp_path: Path):
     assert json.loads((tmp_path / "points" / "x.json").read_text())["figures"]["kl"] is None
     write_tables(tmp_path)
     assert table(tmp_path / "sweep.csv")[0]["kl"] == "inf"
+
+
+class TestMistakes:
+    """What cannot be measured is told before a folder is claimed and before anything is measured."""
+
+    @pytest.mark.parametrize(
+        ("curve", "strength", "message"),
+        [
+            (Curve("best"), 1.0, "method must be one of"),
+            (Curve("calibrated"), 1.0, "needs a model that can be run and calibration inputs"),
+            (Curve("uniform", "warblet"), 1.0, "warblet"),
+            (Curve("uniform", "wht"), 1.0, r"2\.weight: .*or bwht"),
+            (Curve("uniform"), 0.0, "above 0, got 0"),
+            (Curve("uniform"), math.nan, "above 0, got nan"),
+        ],
+    )
+    def test_nothing_is_claimed(self, subject: Subject, tmp_path: Path, curve: Curve, strength: float, message: str):
+        with pytest.raises(ValueError, match=message):
+            sweep(tmp_path, subject, [curve], [strength])
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("data", ["digit_nets:no_such", "digit_nets:unlabelled"])
+    def test_nor_by_data_that_will_not_do(self, subject: Subject, tmp_path: Path, data: str, no_measuring: None):
+        with pytest.raises(UserError):
+            sweep(tmp_path, replace(subject, data=DataSpec(data)), CURVES[:1], STRENGTHS[:1])
+        assert list(tmp_path.iterdir()) == []
+
+    def test_nor_by_empty_calibration_data(self, subject: Subject, tmp_path: Path):
+        empty = replace(subject, calibration=DataSpec("digit_nets:nothing"))
+        with pytest.raises(UserError, match="no samples to calibrate on"):
+            sweep(tmp_path, empty, CURVES[:1], STRENGTHS[:1])
+
+    def test_settings_without_points_are_no_claim(self, subject: Subject, tmp_path: Path):
+        claim(tmp_path, {"model": "another"})
+        sweep(tmp_path, subject, CURVES[:1], STRENGTHS[:1], cliff=False)
+        assert json.loads((tmp_path / "settings.json").read_text())["model"]["name"] == "digit_nets:net"
+
+    def test_a_model_that_comes_out_different_each_time(
+        self, subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        with pytest.raises(UserError, match="different each time it is made: save its weights and give --checkpoint"):
+            sweep(tmp_path, replace(subject, model=ModelSpec("digit_nets:other")), CURVES[:1], STRENGTHS, workers=2)
+
+    @pytest.mark.parametrize("content", ["{", "[1, 2]", '{"figures": {"method": "uniform"}, "layers": []}', "\xff"])
+    def test_a_damaged_point_is_named(self, tmp_path: Path, content: str):
+        (tmp_path / "points").mkdir()
+        (tmp_path / "points" / "x.json").write_text(content, encoding="latin-1")
+        with pytest.raises(UserError, match=r"points.x\.json is damaged: delete it and run the sweep again"):
+            list(read_points(tmp_path))
+
+    def test_damaged_tables_are_named(self, tmp_path: Path):
+        (tmp_path / "cliffs.csv").write_text("method,bytes\nuniform,many\n")
+        with pytest.raises(UserError, match=r"cliffs\.csv is damaged"):
+            read_cliffs(tmp_path)
+        (tmp_path / "points").mkdir()
+        (tmp_path / "points" / "x.json").write_text("{}")
+        (tmp_path / "settings.json").write_text("{")
+        with pytest.raises(UserError, match=r"settings\.json is damaged"):
+            claim(tmp_path, {})
+
+
+def test_without_a_cliff_its_table_has_a_header_alone(subject: Subject, tmp_path: Path):
+    sweep(tmp_path, subject, CURVES[:1], STRENGTHS[:1], cliff=False)
+    assert (tmp_path / "cliffs.csv").read_text().splitlines() == [",".join(CLIFF_COLUMNS)]
+    assert read_cliffs(tmp_path) == []
+
+
+def test_drawn_weights_are_those_of_the_seed():
+    one, same, other = (ModelSpec("lenet5", pretrained=False, seed=seed).load().state for seed in (3, 3, 4))
+    assert digest(one) == digest(same) != digest(other)

@@ -43,15 +43,15 @@ def _root(
     epilog="[bold]Examples[/bold]\n\n"
     "wavpool compress resnet18 -o resnet18.wvp --step 1\n\n"
     "wavpool compress weights.safetensors -o small.wvp --max-bytes 60KB\n\n"
-    "wavpool compress nets:resnet20 --checkpoint resnet20.safetensors -o resnet20.wvp --max-drop 0.5 "
-    "--calibration torch/cifar10 --data-dir data",
+    "wavpool compress nets:resnet20 -o resnet20.wvp --max-drop 0.5 --calibration nets:cifar_train "
+    "[dim](nets.py: see docs/codec.md)[/dim]",
 )
 def compress(
     model: options.Model,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The .wvp file to write.")],
     max_drop: Annotated[
         float | None,
-        typer.Option(min=0, metavar="POINTS", help="Points of accuracy that may be lost.", show_default=False),
+        typer.Option(metavar="POINTS", help="Points of accuracy that may be lost, above 0.", show_default=False),
     ] = None,
     max_bytes: Annotated[
         str | None,
@@ -60,7 +60,10 @@ def compress(
     step: Annotated[
         float | None,
         typer.Option(
-            metavar="S", help="Strength; 1 is moderate, a larger one gives a smaller file.", show_default=False
+            metavar="S",
+            help="Strength, above 0; a larger one gives a smaller file. 0.3 to 0.7 is usual with calibration; "
+            "1 is strong.",
+            show_default=False,
         ),
     ] = None,
     calibration: Annotated[
@@ -76,7 +79,12 @@ def compress(
         ),
     ] = None,
     basis: Annotated[
-        str, typer.Option(metavar="NAME", help="auto (measured layer by layer), none, dct, dst, dft, haar, db2, ...")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="auto (measured layer by layer), none, dct, dst, dft, haar, db2, ...; "
+            "@map:CxHxW is for networks whose every layer it fits.",
+        ),
     ] = "auto",
     levels: Annotated[
         int | None, typer.Option(min=0, help="Levels of a wavelet basis.", show_default="as many as fit")
@@ -119,9 +127,12 @@ def compress(
     from .commands import compress_model
 
     options.import_from(app_dir)
+    named = ModelSpec(
+        model, pretrained, checkpoint, options.settings(model_kwargs or ()), options.chosen_device(device)
+    )
     data = DataSpec("", calibration_split, data_dir, download, batch_size, calibration_limit, loader_workers)
     compress_model(
-        ModelSpec(model, pretrained, checkpoint, options.settings(model_kwargs or ()), options.chosen_device(device)),
+        replace(named, seed=seed),
         output,
         {"max_drop": max_drop, "max_bytes": None if max_bytes is None else options.size(max_bytes), "step": step},
         calibration=None if calibration is None else replace(data, name=calibration),
@@ -145,7 +156,10 @@ def decompress(
         Path, typer.Option("-o", "--output", metavar="FILE", help="The state dict to write: .safetensors or .pth.")
     ],
 ) -> None:
-    """Write the weights of a .wvp file as an ordinary state dict."""
+    """Write the weights of a .wvp file as an ordinary state dict.
+
+    BatchNorm is folded: call .eval() on the model that they are put into, and do not put it in training mode.
+    """
     from .commands import decompress_file
 
     decompress_file(file, output)
@@ -165,9 +179,10 @@ def info(
 
 @app.command(
     epilog="[bold]Examples[/bold]\n\n"
-    "wavpool sweep resnet18 imagenet -o sweeps/resnet18\n\n"
-    "wavpool sweep nets:resnet20 torch/cifar10 --data-dir data --checkpoint resnet20.safetensors "
-    "--calibration torch/cifar10 --methods calibrated,uniform,magnitude,kmeans --workers 2 -o sweeps/resnet20",
+    "wavpool sweep resnet18 photos/ -o sweeps/resnet18 [dim](photos/: a folder of images for each class)[/dim]\n\n"
+    "wavpool sweep nets:resnet20 nets:cifar_test --calibration nets:cifar_train "
+    "--methods calibrated,uniform,magnitude,kmeans --workers 2 -o sweeps/resnet20 "
+    "[dim](nets.py: see docs/codec.md)[/dim]",
 )
 def sweep(
     model: options.Model,
@@ -212,7 +227,8 @@ def sweep(
 ) -> None:
     """Measure methods and strengths on a model and a data set, and find where each breaks.
 
-    What is finished stays: started again, the command measures only what is missing.
+    What is finished stays: started again, the command measures only what is missing. The compressed files are deleted
+    once they are measured; make the one you want with wavpool compress --step STRENGTH and the same options.
     """
     from ..codec.specs import DataSpec, ModelSpec
     from .sweeping import Choice, run_sweep
@@ -241,7 +257,9 @@ def report(
 ) -> None:
     """Draw a sweep: accuracy and loss against size, and each layer's bytes, as PNG and one interactive HTML page."""
     from ..codec.report import write_report
+    from .commands import check_folder
     from .progress import say
 
+    check_folder(output or folder, output or folder)
     for path in write_report(folder, output or folder):
         say(str(path))

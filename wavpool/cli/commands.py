@@ -1,5 +1,8 @@
 """What `wavpool compress` and `wavpool decompress` do."""
 
+import math
+import tempfile
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,12 +10,14 @@ from typing import Any
 import torch
 
 from ..codec.bench import state_bytes
-from ..codec.compression import compress
+from ..codec.compression import compress, zeroed_sentence
+from ..codec.errors import CompressionWarning
 from ..codec.model import load
+from ..codec.sources import is_weights
 from ..codec.specs import DataSpec, ModelSpec
 from ..errors import UserError
 from ..files import write_with
-from .progress import compressing, say
+from .progress import compressing, say, warn
 
 
 def compress_model(
@@ -26,8 +31,10 @@ def compress_model(
 ) -> None:
     """Compress a model into `output`, and say how small it became."""
     given: dict[str, Any] = {name: value for name, value in target.items() if value is not None}
-    if len(given) != 1:
-        raise UserError("give one of --max-drop, --max-bytes and --step")
+    check_target(given)
+    data = {"--calibration": calibration, "--validation": validation, "--max-drop": given.get("max_drop")}
+    if asked := [name for name, value in data.items() if value is not None]:
+        check_runs(model, asked[0])
     if "max_drop" in given and calibration is None and validation is None:
         raise UserError("--max-drop needs --calibration DATA, and best --validation DATA")
     if validation is not None and "max_drop" not in given:
@@ -40,11 +47,42 @@ def compress_model(
     loader = None if calibration is None else calibration.load(source)
     if validation is not None:
         given["evaluate"] = validation.load(source)
-    with compressing() as progress:
+    with compressing() as progress, warnings.catch_warnings():
+        warnings.simplefilter("ignore", CompressionWarning)  # told below in the command's own way
         compressed = compress(network, calibration=loader, progress=progress, **given, **settings)
         written = compressed.save(output)
     before = state_bytes(source.state)
     say(f"{output}: {written:,} bytes, {before / written:.1f} times smaller than {before:,}")
+    if (drop := compressed.expected_drop) is not None:
+        say(f"foretold loss: {drop.value:.2f} points (other samples would have said {drop.low:.2f} to {drop.high:.2f})")
+    if compressed.zeroed:
+        warn(zeroed_sentence(compressed))
+
+
+def check_target(given: Mapping[str, float]) -> None:
+    """Refuse no target, several, or one that is not positive.
+
+    Raises:
+        UserError: as it says.
+    """
+    if len(given) != 1:
+        raise UserError("give one of --max-drop, --max-bytes and --step")
+    for name, value in given.items():
+        if not (math.isfinite(value) and value > 0):
+            raise UserError(f"--{name.replace('_', '-')} must be above 0, got {value:g}")
+
+
+def check_runs(model: ModelSpec, option: str) -> None:
+    """Refuse an option that needs a network where the model is a file of weights.
+
+    Raises:
+        UserError: it is that.
+    """
+    if is_weights(model.name):
+        raise UserError(
+            f"{option} needs a network, and {model.name} holds weights alone: name the network as MODEL "
+            f"and give --checkpoint {model.name}"
+        )
 
 
 def decompress_file(file: Path, output: Path) -> None:
@@ -67,9 +105,25 @@ def check_file(output: Path) -> None:
     """Refuse a file that could not be written, before the work is done.
 
     Raises:
-        UserError: its folder is absent, or it is a folder.
+        UserError: its folder is absent or cannot be written to, or it is a folder.
     """
     if output.is_dir():
         raise UserError(f"{output} is a folder: give the name of a file")
     if not output.absolute().parent.is_dir():
         raise UserError(f"there is no folder {output.parent}: make it, or give another")
+    check_folder(output.parent, output)
+
+
+def check_folder(folder: Path, output: Path) -> None:
+    """Refuse a folder, there or still to be made, that cannot be written to.
+
+    Raises:
+        UserError: so it is; the message names `output`.
+    """
+    folder = folder.absolute()
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write {output}: {error.strerror}; give another file or folder") from None

@@ -97,7 +97,8 @@ Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="A model of timm or torchvision by name (torchvision:NAME for the latter's), a .safetensors or .pth file, "
+        help="A model of timm or torchvision by name (torchvision:NAME for the latter's), a .safetensors or .pth file "
+        "(wrappers are unpacked, prefixes module. are taken off), "
         "or module:function, which returns a torch.nn.Module or (module, transform of its images).",
         show_default=False,
     ),

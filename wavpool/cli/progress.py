@@ -22,11 +22,11 @@ def compressing() -> Iterator[Callable[[Any], None]]:
     with bar(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
-        TextColumn("{task.completed}/{task.total}"),
+        TextColumn("{task.fields[count]}"),
         TextColumn("[cyan]{task.fields[size]}"),
         TimeRemainingColumn(compact=True),
     ) as progress:
-        task = progress.add_task("reading", total=None, size="")
+        task = progress.add_task("reading", total=None, size="", count="")
 
         def show(event: Any) -> None:
             name = f"{event.stage} {event.layer}".strip()
@@ -35,6 +35,7 @@ def compressing() -> Iterator[Callable[[Any], None]]:
                 description=shortened(name, 32),
                 completed=event.done,
                 total=event.total,
+                count=f"{event.done}/{event.total}",
                 size=f"{event.nbytes:,} B",
             )
 
@@ -56,3 +57,8 @@ def shortened(text: str, width: int) -> str:
 def say(text: str) -> None:
     """One line of result on standard output, not wrapped."""
     print(text, file=sys.stdout, flush=True)
+
+
+def warn(text: str) -> None:
+    """One line on standard error."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)

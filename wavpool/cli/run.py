@@ -29,7 +29,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if (sentence := _sentence(error)) is None:
             raise
-        print(f"error: {sentence}", file=sys.stderr)
+        if sentence:
+            print(f"error: {sentence}", file=sys.stderr)
         return 2
     if code == 130:
         print("interrupted: no file is half-written", file=sys.stderr)
@@ -37,9 +38,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _sentence(error: Exception) -> str | None:
-    """What to tell the user; None where the error is none of theirs, but a defect that needs its traceback."""
+    """What to tell the user; None where the error is none of theirs, but a defect that needs its traceback.
+
+    Empty where the help has been shown instead.
+    """
     if isinstance(error, _CLICK_ERROR):
-        return f"{error.format_message().rstrip('.')} (see wavpool --help)"
+        message = error.format_message().rstrip(".").replace("Value error, ", "")
+        command = error.ctx.command_path if getattr(error, "ctx", None) else "wavpool"
+        return f"{message} (see {command} --help)" if message else ""
     if isinstance(error, OSError) and error.filename is not None:
         remedy = "free some space" if error.errno == errno.ENOSPC else "give another file or folder"
         return f"cannot use {error.filename}: {error.strerror}; {remedy}"
@@ -47,4 +53,4 @@ def _sentence(error: Exception) -> str | None:
         return f"{error.strerror}: free some space"
     if isinstance(error, ImportError) and "pip install" in str(error):
         return str(error)
-    return str(error) if is_message(error) else None
+    return str(error).replace("Value error, ", "") if is_message(error) else None

@@ -1,8 +1,9 @@
 """What `wavpool sweep` does."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from rich import box
 from rich.console import Console
@@ -15,7 +16,10 @@ from ..codec.points import Curve, Row, curve_of, read_cliffs
 from ..codec.specs import DataSpec, ModelSpec
 from ..codec.sweep import SweepEvent, sweep
 from ..errors import UserError
+from .commands import check_folder
 from .progress import bar, say
+
+Number = TypeVar("Number", int, float)
 
 
 class Choice(NamedTuple):
@@ -32,7 +36,7 @@ class Choice(NamedTuple):
         names = words(self.methods) if self.methods else known
         if unknown := [name for name in names if name not in methods.names()]:
             raise UserError(f"there is no method {unknown[0]!r}: choose of {', '.join(methods.names())}")
-        seeds = [int(seed) for seed in numbers("--seed", self.seeds)]
+        seeds = whole_numbers("--seed", self.seeds)
         return [Curve(method, basis, seed) for method in names for basis in words(self.bases) for seed in seeds]
 
 
@@ -48,7 +52,8 @@ def run_sweep(
     workers: int,
 ) -> None:
     """Sweep with a progress bar, and print the critical sizes."""
-    curves, strengths = choice.curves(calibration is not None), numbers("--strengths", choice.strengths)
+    curves, strengths = choice.curves(calibration is not None), strengths_of(choice.strengths)
+    check_folder(folder, folder)
     subject = Subject(model, data, calibration, profile)
     with bar(
         TextColumn("{task.description}"),
@@ -64,7 +69,7 @@ def run_sweep(
         rows = sweep(folder, subject, curves, strengths, cliff=cliff, workers=workers, progress=show)
     if cliff:
         Console().print(_table([row for row in read_cliffs(folder) if curve_of(row) in curves]))
-    say(f"{folder / 'sweep.csv'}: {len(rows)} points; draw them with: wavpool report {folder}")
+    say(f"{folder / 'sweep.csv'}: {counted(len(rows), 'point')}; draw them with: wavpool report {folder}")
 
 
 def words(text: str) -> list[str]:
@@ -82,13 +87,43 @@ def numbers(option: str, text: str) -> list[float]:
     Raises:
         UserError: something else is there, or nothing.
     """
+    return _read(option, "numbers", text, float)
+
+
+def whole_numbers(option: str, text: str) -> list[int]:
+    """As `numbers`, of whole ones."""
+    return _read(option, "whole numbers", text, int)
+
+
+def _read(option: str, kind: str, text: str, read: Callable[[str], Number]) -> list[Number]:
     try:
-        found = [float(word) for word in words(text)]
+        found = [read(word) for word in words(text)]
     except ValueError:
         found = []
     if not found:
-        raise UserError(f"{option} takes numbers between commas, not {text!r}")
+        raise UserError(f"{option} takes {kind} between commas, not {text!r}")
     return found
+
+
+def strengths_of(text: str) -> list[float]:
+    """Values of `--strengths`.
+
+    Raises:
+        UserError: one is not above 0, or infinite.
+    """
+    found = numbers("--strengths", text)
+    if wrong := [value for value in found if not (math.isfinite(value) and value > 0)]:
+        raise UserError(f"--strengths takes finite numbers above 0, not {wrong[0]:g}")
+    return found
+
+
+def counted(number: float | str, noun: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "point"), counted("0.5", "point")
+    ('1 point', '0.5 points')
+    """
+    return f"{number} {noun}{'' if str(number) == '1' else 's'}"
 
 
 def _table(rows: Sequence[Row]) -> Table:
@@ -102,7 +137,7 @@ def _table(rows: Sequence[Row]) -> Table:
     ):
         table.add_column(name, justify="right" if justify == "right" else "left")
     for row in rows:
-        within = row["critical"] if row["critical"] == "knee" else f"{row['critical']} points"
+        within = row["critical"] if row["critical"] == "knee" else counted(row["critical"], "point")
         interval = f"{row['bytes_low']:,.0f} to {row['bytes_high']:,.0f}"
         table.add_row(curve_of(row).label, within, f"{row['bytes']:,}", interval, f"{row['ratio']:.1f}")
     return table

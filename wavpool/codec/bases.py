@@ -248,6 +248,22 @@ def candidates(layout: Layout, maps: tuple[int, int, int] | None = None) -> tupl
     return tuple(dict.fromkeys(basis_for(text, layout) for text in texts))
 
 
+def bases_of(tensor: str, text: str, layout: Layout) -> tuple[Basis, ...]:
+    """Bases to choose from for a tensor: `candidates` for `auto`, else that of `basis_for`.
+
+    Raises:
+        ValueError: as `basis_for`, with the tensor's name.
+    """
+    if text == "auto":
+        return candidates(layout)
+    orthonormal(text.strip().lower().partition("@")[0])  # an error that is not about the tensor
+    try:
+        return (basis_for(text, layout),)
+    except ValueError as error:
+        remedy = "; or bwht, of any length" if text.strip().lower().startswith("wht") else ""
+        raise ValueError(f"{tensor}: {error}{remedy}") from error
+
+
 def orthonormal(name: str) -> Transform:
     """The transform of a name, which must be one of `transform_names()` and orthonormal.
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
+from ..errors import UserError, is_message
+
 Inputs = Tensor | Mapping[str, Tensor]
 """What a model is called with: a tensor, or the keyword arguments of a transformer."""
 
@@ -79,10 +81,13 @@ def as_batches(data: Any, batch_size: int = 64, limit: int | None = None, worker
 
     Raises:
         TypeError: `data` is none of these.
+        ValueError: a pair of unequal lengths.
     """
     if isinstance(data, Tensor):
         data = TensorDataset(data)
     elif isinstance(data, tuple) and len(data) == 2 and all(isinstance(each, Tensor) for each in data):
+        if len(data[0]) != len(data[1]):
+            raise ValueError(f"a pair of tensors needs a label for each input, got {len(data[0])} and {len(data[1])}")
         data = TensorDataset(*data)
     if isinstance(data, Dataset):
         if not isinstance(data, IterableDataset):
@@ -120,13 +125,20 @@ def split_batch(batch: Any) -> Batch:
 def split_samples(batches: Iterable[Batch], share: float) -> tuple[list[Batch], list[Batch]]:
     """Each batch cut in two, of which the first has a share of the samples, rounded up.
 
+    Of batches too small to be cut some whole ones go to the second part.
+
     >>> [len(part[0][0]) for part in split_samples([(torch.zeros(10, 2), None)], 0.8)]
     [8, 2]
     """
     first: list[Batch] = []
     second: list[Batch] = []
+    seen = taken = 0
     for inputs, labels in batches:
-        count = math.ceil(share * batch_size(inputs))
+        count, size = math.ceil(share * batch_size(inputs)), batch_size(inputs)
+        seen += size
+        if count == size:
+            count = max(0, min(size, math.ceil(share * seen) - taken))
+        taken += count
         for parts, where in ((first, slice(count)), (second, slice(count, None))):
             some = rows_of(inputs, where)
             if batch_size(some):
@@ -172,18 +184,59 @@ def _concatenated(parts: Sequence[Tensor]) -> Tensor:
 
 
 def forward(model: nn.Module, inputs: Inputs) -> Tensor:
-    """What the model gives for a batch: its tensor, the `logits` of a result that has them, or the first of a tuple.
+    """What the model gives for a batch: its tensor, the `logits` of a result, or the first of a tuple or list.
 
     The inputs are moved to the device of the model's first parameter or buffer.
+
+    Raises:
+        UserError: the model gives something else.
     """
     at = next((tensor.device for tensors in (model.parameters(), model.buffers()) for tensor in tensors), None)
     if isinstance(inputs, Tensor):
         result = model(inputs.to(at))
     else:
         result = model(**{name: value.to(at) for name, value in inputs.items()})
+    if isinstance(result, Mapping) and "logits" in result:
+        result = result["logits"]
     result = getattr(result, "logits", result)
-    output: Tensor = result[0] if isinstance(result, tuple) else result
-    return output
+    if isinstance(result, tuple | list) and result:
+        result = result[0]
+    if not isinstance(result, Tensor):
+        raise UserError(
+            "a model must give a tensor, a result with logits, or a tuple or list whose first is a tensor, "
+            f"got a {type(result).__name__}: wrap the network"
+        )
+    return result
+
+
+def checked_forward(model: nn.Module, inputs: Inputs) -> Tensor:
+    """As `forward`, where it is not known yet whether the model takes these inputs.
+
+    Raises:
+        UserError: it does not.
+    """
+    try:
+        return forward(model, inputs)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, TypeError, IndexError, KeyError, ValueError, AssertionError) as error:
+        if is_message(error):
+            raise
+        reason = str(error).strip().partition("\n")[0].rstrip(".")[:160]
+        raise UserError(
+            f"the network does not take {described(inputs)} ({reason}): give data like those it was made for"
+        ) from error
+
+
+def described(inputs: Inputs) -> str:
+    """Shape and dtype of inputs, for people.
+
+    >>> described(torch.zeros(2, 3))
+    'float32 of shape (2, 3)'
+    """
+    if isinstance(inputs, Tensor):
+        return f"{str(inputs.dtype).removeprefix('torch.')} of shape {tuple(inputs.shape)}"
+    return ", ".join(f"{name} {described(value)}" for name, value in inputs.items())
 
 
 def _first(inputs: Inputs, labels: Tensor | None, count: int) -> Batch:

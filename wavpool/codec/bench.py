@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from .. import __version__
 from ..errors import UserError
 from . import methods
-from .batches import Batches
+from .batches import Batches, batch_size
 from .cliff import TARGETS, NothingHolds, Point, bisect, critical_size, knee
 from .evaluate import Estimate, as_row, evaluate, inference_seconds, predict
 from .model import CompressedModel, load
-from .points import ORIGINAL, Curve, Row, claim, curve_of, read_point, read_points, write_point
+from .points import ORIGINAL, Curve, Row, check_settings, claim, curve_of, read_point, read_points, write_point
 from .specs import DataSpec, ModelSpec
 
 
@@ -54,14 +54,36 @@ class Bench:
         self.source = subject.model.load()
         self.network = self.source.network
         settings = {key: _plain(value) for key, value in dataclasses.asdict(subject).items()}
-        claim(folder, settings | {"weights": digest(self.source.state), "wavpool": __version__})
+        self._settings = settings | {"weights": digest(self.source.state), "wavpool": __version__}
+        check_settings(folder, self._settings)
         self.data = subject.data.load(self.source)
         calibration = () if subject.calibration is None else subject.calibration.load(self.source)
         self.inputs = [inputs for inputs, _ in calibration]
+        if subject.calibration is not None and not any(map(batch_size, self.inputs)):
+            raise UserError(f"there are no samples to calibrate on in {subject.calibration.name}: give more data")
         self.original = predict(self.network, self.data)
         self.original_bytes = state_bytes(self.source.state)
         self._curve: Curve | None = None
         self._seconds = 0.0
+
+    def claim(self, curves: Iterable[Curve], strengths: Iterable[float], cliff: bool) -> None:
+        """Make the folder this subject's, once it is known that these can be measured.
+
+        Raises:
+            UserError: a curve, a strength or the search for the cliff that cannot be.
+        """
+        for strength in strengths:
+            if not (math.isfinite(strength) and strength > 0):
+                raise UserError(f"strengths must be finite numbers above 0, got {strength:g}")
+        if cliff:
+            self._check_labels()
+        for method, basis in sorted({(curve.method, curve.basis) for curve in curves}):
+            methods.check(method, self.network, basis, self.inputs)
+        claim(self.folder, self._settings)
+
+    def _check_labels(self) -> None:
+        if self.original.labels is None:
+            raise UserError(f"the cliff needs labels, which {self.subject.data.name} has not: give --no-cliff")
 
     def measure_original(self) -> Row:
         """Evaluate the model itself, unless that was done before."""
@@ -111,8 +133,7 @@ class Bench:
         Raises:
             UserError: the data have no labels, so that there is no accuracy to lose.
         """
-        if self.original.labels is None:
-            raise UserError(f"the cliff needs labels, which {self.subject.data.name} has not: give --no-cliff")
+        self._check_labels()
         original = evaluate(self.original, self.original)
         accuracy = original["accuracy"].value
         known = {row["strength"]: row for row, _ in read_points(self.folder) if curve_of(row) == curve}

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from . import coders, lossless
 from .bases import Basis, check_size
-from .errors import WvpError
+from .errors import TooFine, WvpError
 from .fields import Reader, varint
 from .indices import Indices, read_indices, write_indices
 from .layout import Kind, Layout
@@ -109,7 +109,7 @@ class Coded:
             raise ValueError("an empty tensor has nothing to code: store it losslessly")
         low, high = int(self.q.min()), int(self.q.max())
         if max(high, -low) > LARGEST:
-            raise ValueError(f"integers must be within 2**30 of zero, got {low} to {high}: take a larger step")
+            raise TooFine(f"integers must be within 2**30 of zero, got {low} to {high}: take a larger step")
         if self.codebook is not None:
             self._check_codebook(low, high)
 

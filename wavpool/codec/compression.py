@@ -1,23 +1,30 @@
 """From a model to a small one within a limit: `compress`."""
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from ..errors import UserError
 from . import coders, methods
 from .batches import Batch, Batches, as_batches, batch_size, split_samples
-from .drop import expected_drop
+from .checks import check_comparable
+from .drop import foretold
+from .errors import CompressionWarning
 from .evaluate import Predictions, divergence, predict
 from .finetune import fine_tune, steps_of
 from .model import CompressedModel
 from .parts import Parts
-from .search import Trial, strongest
+from .search import NothingKeeps, Trial, strongest
 
 START = {"calibrated": 0.5}  # the first strength that a search tries; 1 of other methods
+# Strengths below which float32 itself is as coarse, or the method does no more.
+FINEST = {"calibrated": 2.0**-16, "uniform": 2.0**-24, "trellis": 2.0**-24}
 FITTED = 0.8  # share of the calibration data that weights are fitted to; where more is asked of them, that flatters
 CALIBRATED = 2048  # samples that are calibrated on where there are more for fine-tuning
 FALL = 2.5  # of the logarithm of the divergence over that of the bytes, of ResNet-20
@@ -87,12 +94,17 @@ def compress(
         seed: of all draws.
 
     Raises:
+        TypeError: a model that is none, or a target that is no number.
         ValueError: arguments that do not go together, or a target that cannot be met.
+
+    Warns:
+        CompressionWarning: all of a layer's weights came out zero.
 
     >>> compressed = compress(nn.Linear(64, 64), step=1.0)
     >>> compressed.nbytes < 64 * 65 * 4, compressed.to_model()(torch.zeros(1, 64)).shape
     (True, torch.Size([1, 64]))
     """
+    _check_types(model, max_drop=max_drop, max_bytes=max_bytes, step=step)
     targets = {"max_drop": max_drop, "max_bytes": max_bytes, "step": step}
     given = [(name, limit) for name, limit in targets.items() if limit is not None]
     if len(given) != 1:
@@ -106,7 +118,34 @@ def compress(
     if finetune < 0:
         raise ValueError(f"finetune is a number of epochs, 0 or more, got {finetune}")
     about = evaluate, basis, profile, method, finetune, progress, seed
-    return _Job(model, calibration, target, limit, *about).run()
+    compressed = _Job(model, calibration, target, limit, *about).run()
+    if compressed.zeroed:
+        warnings.warn(zeroed_sentence(compressed), CompressionWarning, stacklevel=2)
+    return compressed
+
+
+def zeroed_sentence(compressed: CompressedModel) -> str:
+    """What to tell of layers that came out zero."""
+    first, *others = compressed.zeroed
+    more = f" and {len(others)} more" if others else ""
+    return f"every weight of {first}{more} came out zero: take a smaller step, or allow more"
+
+
+def _check_types(model: Any, **targets: Any) -> None:
+    """Refuse what is no model and no number.
+
+    Raises:
+        TypeError: it is that.
+    """
+    state = isinstance(model, Mapping) and all(isinstance(each, Tensor) for each in model.values())
+    if not state and not isinstance(model, nn.Module):
+        kind = "mapping of other things" if isinstance(model, Mapping) else type(model).__name__
+        raise TypeError(
+            f"model must be a torch.nn.Module or a state dict of tensors, not a {kind}: make or load it first"
+        )
+    for name, value in targets.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
+            raise TypeError(f"{name} must be a number, got {value!r}")
 
 
 @dataclass
@@ -127,12 +166,16 @@ class _Job:
 
     def __post_init__(self) -> None:
         self._batches: list[Batch] = [] if self.calibration is None else list(as_batches(self.calibration))
+        if self.calibration is not None and not any(batch_size(inputs) for inputs, _ in self._batches):
+            raise ValueError("there are no samples to calibrate on: give more data")
         self._held: list[Batch] = []
         if self.finetune or (self.target == "max_drop" and self.evaluate is None):
             self._batches, self._held = split_samples(self._batches, FITTED)
+            if self._batches and not self._held:
+                raise ValueError("too few samples to hold some out: give more, or (with max_drop) data as evaluate")
         self.method = self.method or ("calibrated" if self._batches else "uniform")
         if self.finetune and (self.method != "calibrated" or not self._held):
-            raise ValueError("fine-tuning needs the method calibrated, and at least two samples to calibrate on")
+            raise ValueError("fine-tuning needs the method calibrated, and samples to calibrate on")
         self._tensors = len(self.model.state_dict() if isinstance(self.model, nn.Module) else self.model)
         self._nbytes = 0
         self._begin("measuring", self._tensors)
@@ -168,7 +211,18 @@ class _Job:
             candidate = attempt(strength)
             return measure(candidate) / self.limit, candidate
 
-        return strongest(trial, start, TOLERANCE[self.target], grows=self.target == "max_drop")
+        finest = FINEST.get(str(self.method), 2.0**-12)
+        try:
+            return strongest(trial, start, TOLERANCE[self.target], self.target == "max_drop", finest)
+        except NothingKeeps as error:
+            least = error.least * self.limit
+            if not math.isfinite(least):
+                raise UserError("no strength makes a model that can be measured: check its weights") from None
+            if self.target == "max_bytes":
+                found = f"even the strongest compression takes {math.ceil(least):,} bytes"
+            else:
+                found = f"even the weakest compression is expected to lose {least:.2g} points"
+            raise UserError(f"{found}: allow more than {self.target}={self.limit:.12g}") from None
 
     def _plain(self, strength: float) -> CompressedModel:
         """The model at a strength of the method."""
@@ -217,10 +271,17 @@ class _Job:
             before = float(measure(model))
             return lambda candidate: 100 * (before - float(measure(candidate.to_model())))
         data = self._held if self.evaluate is None else list(as_batches(self.evaluate))
-        if not data:
+        if not data and self.evaluate is None:
             raise ValueError("max_drop needs calibration data, or evaluate, to measure accuracy on")
         original = self._original if self.evaluate is None else predict(model, data)
-        return lambda candidate: expected_drop(predict(candidate.to_model(), data), original, self.evaluate is not None)
+        check_comparable(original)
+
+        def foretell(candidate: CompressedModel) -> float:
+            drop = foretold(predict(candidate.to_model(), data), original, self.evaluate is not None)
+            candidate.expected_drop = drop
+            return drop.value
+
+        return foretell
 
 
 def _with_levels(basis: str, levels: int | None) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .bases import Basis, basis_for, candidates
+from .bases import Basis, bases_of
 from .calibrate.folding import reduce_batchnorm
 from .coded import Coded, reconstruct
 from .layout import Layout, layout_of
@@ -112,5 +112,4 @@ class Weights:
     def _weight(name: str, tensor: Tensor, module: nn.Module | None, basis: str) -> Weight:
         layout = layout_of(tensor.shape, module, name.rpartition(".")[2])
         values = layout.view(tensor.detach().double().cpu())
-        bases = candidates(layout) if basis == "auto" else (basis_for(basis, layout),)
-        return Weight(name, layout, values, tensor.dtype, bases)
+        return Weight(name, layout, values, tensor.dtype, bases_of(name, basis, layout))

@@ -8,10 +8,12 @@ large on the test images. A model that is less sure loses more at an equal diver
 tells. So a drop is foretold from all of these, and from the labels of data that are said to be for that.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
-from .evaluate import Predictions, divergence, evaluate
+from .evaluate import REPLICATES, Estimate, Predictions, divergence
 
 POINTS_OF_DIVERGENCE = 15.0
 """Points of accuracy a nat of KL(original || compressed) on unseen data: mostly 11 to 18 of ResNet-20 and ResNet-56, as
@@ -32,8 +34,14 @@ def relative_error(original: Tensor, compressed: Tensor) -> float:
     >>> relative_error(torch.tensor([[1.0, -1.0]]), torch.tensor([[3.0, 2.0]]))
     0.25
     """
+    error, variance = (float(each.sum()) for each in _squares(original, compressed))
+    return error / max(variance, 1e-300)
+
+
+def _squares(original: Tensor, compressed: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each sample the squared error of its logits, and their variance."""
     centred, error = (x - x.mean(1, keepdim=True) for x in (original.double(), (compressed - original).double()))
-    return float(error.square().sum() / centred.square().sum().clamp_min(1e-300))
+    return error.square().sum(1), centred.square().sum(1)
 
 
 def believed_drop(original: Tensor, compressed: Tensor) -> tuple[float, float]:
@@ -50,17 +58,25 @@ def believed_drop(original: Tensor, compressed: Tensor) -> tuple[float, float]:
     >>> believed_drop(logits, logits)
     (0.0, 0.0)
     """
+    own, others = _believed(original, compressed)
+    return float(own.mean()), float(others.mean())
+
+
+def _believed(original: Tensor, compressed: Tensor) -> tuple[Tensor, Tensor]:
+    """Both figures of `believed_drop` of each sample."""
     belief, error = original.double().softmax(1), (compressed - original).double()
     best = belief.max(1).values
 
-    def lost(moved: Tensor) -> float:
-        return 100 * float((best - belief.gather(1, moved.argmax(1, keepdim=True))[:, 0]).mean())
+    def lost(moved: Tensor) -> Tensor:
+        return 100 * (best - belief.gather(1, moved.argmax(1, keepdim=True))[:, 0])
 
-    own = [lost(original + sign * error) for sign in (1, -1)]
+    own = (lost(original + error) + lost(original - error)) / 2
     order = torch.randperm(len(error), generator=torch.Generator().manual_seed(0))
     shifts = range(1, min(ROTATIONS, len(error) - 1) + 1)
-    others = [lost(original + error[order][(order.argsort() + shift) % len(error)]) for shift in shifts]
-    return sum(own) / 2, sum(others) / max(len(others), 1)
+    others = torch.zeros_like(own)
+    for shift in shifts:
+        others += lost(original + error[order][(order.argsort() + shift) % len(error)])
+    return own, others / max(len(shifts), 1)
 
 
 def expected_drop(predictions: Predictions, original: Predictions, labelled: bool) -> float:
@@ -75,14 +91,29 @@ def expected_drop(predictions: Predictions, original: Predictions, labelled: boo
         The largest of what the divergence, the relative error, belief and, if so, the labels say; infinite where a
         logit is not finite.
     """
+    return foretold(predictions, original, labelled).value
+
+
+def foretold(predictions: Predictions, original: Predictions, labelled: bool) -> Estimate:
+    """As `expected_drop`, with the interval of 400 bootstrap replicates: what other samples would have foretold."""
     logits = original.logits, predictions.logits
     if not bool(predictions.logits.isfinite().all()):
-        return float("inf")
-    divergent = float(divergence(*logits).double().mean())
-    own, others = believed_drop(*logits)
-    drop = max(
-        POINTS_OF_DIVERGENCE * divergent, POINTS_OF_ERROR * relative_error(*logits), own, POINTS_OF_BELIEF * others
-    )
-    if not labelled or original.labels is None:
-        return drop
-    return max(drop, evaluate(predictions, original)["drop"].value)
+        return Estimate(math.inf, math.inf, math.inf)
+    columns = [divergence(*logits).double(), *_squares(*logits), *_believed(*logits)]
+    if labelled and original.labels is not None:
+        right = [(each.classes == original.labels).double() for each in (original, predictions)]
+        columns.append(100 * (right[0] - right[1]))
+    samples = torch.stack(columns, 1)
+    value = _largest(samples.mean(0))
+    generator = torch.Generator().manual_seed(0)
+    draws = (torch.randint(len(samples), (len(samples),), generator=generator) for _ in range(REPLICATES))
+    drawn = torch.tensor([_largest(samples[chosen].mean(0)) for chosen in draws], dtype=torch.float64)
+    low, high = drawn.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return Estimate(value, min(low, value), max(high, value))
+
+
+def _largest(means: Tensor) -> float:
+    """The drop from the means of what `foretold` makes of each sample."""
+    divergent, error, variance, own, others, *lost = means.tolist()
+    relative = POINTS_OF_ERROR * error / max(variance, 1e-300)
+    return float(max(POINTS_OF_DIVERGENCE * divergent, relative, own, POINTS_OF_BELIEF * others, *lost))

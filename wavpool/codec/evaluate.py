@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .batches import Batch, Inputs, batch_size, forward
+from .batches import Batch, Inputs, batch_size, checked_forward, forward
 
 Z = 1.959963984540054  # the normal quantile of 97.5 %
 REPLICATES = 400  # of a bootstrap
@@ -59,7 +59,7 @@ def predict(model: nn.Module, batches: Iterable[Batch]) -> Predictions:
     try:
         with torch.inference_mode():
             for inputs, truth in batches:
-                logits.append(_checked_logits(forward(model, inputs), batch_size(inputs)))
+                logits.append(_checked_logits(checked_forward(model, inputs), batch_size(inputs)))
                 labels += [] if truth is None else [truth]
     finally:
         model.train(training)

@@ -12,9 +12,11 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, nn
 
+from ..errors import UserError
 from . import prune, trellis
 from .batches import Inputs
-from .calibrate.passes import Calibrated, corrected_biases
+from .calibrate.passes import Calibrated, check_basis, corrected_biases
+from .checks import check_classifier, check_inputs
 from .data_free import Weight, Weights
 from .kmeans import codebook
 from .parts import Part, Parts
@@ -105,6 +107,8 @@ class _DataFree:
         self._weights = Weights(model, settings.basis)
         self._settings, self._rule = settings, rule
         self.state: Mapping[str, Tensor] = self._weights.state
+        if settings.inputs and self._weights.model is not None:
+            check_inputs(self._weights.model, settings.inputs)
 
     def at(self, strength: float) -> Parts:
         parts = self._weights.vectors()
@@ -223,6 +227,26 @@ def explain(name: str) -> str:
     return (text or "").strip()
 
 
+def check(name: str, model: nn.Module | Mapping[str, Tensor], basis: str, inputs: Sequence[Inputs]) -> None:
+    """Whether a method and a basis go with a model and its calibration inputs, without the work.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if name not in names():
+        raise UserError(f"method must be one of {', '.join(names())}, got {name!r}")
+    if name != "calibrated":
+        Weights(model, basis)
+        return
+    if not isinstance(model, nn.Module) or not inputs:
+        raise UserError(
+            "the method calibrated needs a model that can be run and calibration inputs: "
+            "give them, or take the method uniform"
+        )
+    check_classifier(model, inputs)
+    check_basis(model, basis)
+
+
 def prepare(name: str, model: nn.Module | Mapping[str, Tensor], settings: Settings) -> Prepared:
     """A model ready for a method.
 
@@ -230,12 +254,9 @@ def prepare(name: str, model: nn.Module | Mapping[str, Tensor], settings: Settin
         ValueError: an unknown method, or `calibrated` without a module or without inputs.
     """
     if name == "calibrated":
-        if not isinstance(model, nn.Module) or not settings.inputs:
-            raise ValueError(
-                "the method calibrated needs a model that can be run and calibration inputs: "
-                "give them, or take the method uniform"
-            )
+        check(name, model, settings.basis, settings.inputs)
+        assert isinstance(model, nn.Module)
         return CalibratedModel(model, settings)
     if name not in RULES:
-        raise ValueError(f"method must be one of {', '.join(names())}, got {name!r}")
+        raise UserError(f"method must be one of {', '.join(names())}, got {name!r}")
     return _DataFree(model, settings, RULES[name])

@@ -16,6 +16,7 @@ from ..files import write_with
 from .coded import Coded, Method, Stream, decode, describe, encode, encode_lossless, read, reconstruct
 from .container import Closing, Container, Entry, dumps
 from .errors import WvpError
+from .evaluate import Estimate
 from .header import DEFAULT_MAX_BYTES
 from .parts import Parts, ties, zeros
 
@@ -28,6 +29,7 @@ class CompressedModel:
         report: of each tensor a dictionary: `name`, `shape`, `dtype`, `weights` (their number), `original_bytes`,
             `bytes`, `method` (coded, raw, fill or alias), `basis`, `level`, `coder`, `bits_per_weight` and `zeros`
             (share of its integers; `None` where it is not coded).
+        expected_drop: points of accuracy that `max_drop` foretells to be lost; `None` of other targets.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class CompressedModel:
             report(name, total)
         self._data = dumps(self._entries(), self.attributes)
         self.report = [self._row(name) for name in state]
+        self.expected_drop: Estimate | None = None
 
     def _entries(self) -> Iterator[Entry]:
         for name, tensor in self._state.items():
@@ -67,6 +70,12 @@ class CompressedModel:
         part = self._parts.get(name)
         share = zeros(part.q) if isinstance(part, Coded) else None
         return _row(name, tensor.shape, _dtype_name(tensor), tensor.element_size(), self._streams[name], share)
+
+    @property
+    def zeroed(self) -> list[str]:
+        """Weights of two axes or more that came out zero throughout and were not."""
+        gone = [row["name"] for row in self.report if row["zeros"] == 1 and len(row["shape"]) > 1]
+        return [name for name in gone if bool(self._state[name].any())]
 
     @property
     def nbytes(self) -> int:

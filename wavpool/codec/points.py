@@ -27,6 +27,8 @@ COLUMNS = (
     "encode_seconds", "decode_seconds",
 )  # fmt: skip
 CLIFF_COLUMNS = ("method", "basis", "seed", "critical", "bytes", "bytes_low", "bytes_high", "ratio")
+NEEDED = ("method", "basis", "strength", "seed", "bytes")
+"""Columns without which a point is none."""
 ORIGINAL = "original"
 """The method of the row of the model itself."""
 
@@ -61,19 +63,42 @@ def curve_of(row: Row) -> Curve:
     return Curve(row["method"], row["basis"], row["seed"])
 
 
+class OtherSettings(UserError):
+    """A folder that holds a sweep of other settings.
+
+    Attributes:
+        names: of the settings that differ.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        super().__init__(f"{folder} holds a sweep of other settings ({', '.join(names)}): give another folder")
+        self.names = tuple(names)
+
+
+def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse a folder with points of other settings; settings alone, of a sweep that came to nothing, are no claim.
+
+    Raises:
+        OtherSettings: it is such a folder.
+        UserError: its settings cannot be read.
+    """
+    if not any((folder / "points").glob("*.json")):
+        return
+    found = _read_json(folder / "settings.json")
+    if not isinstance(found, dict):
+        raise UserError(f"{folder / 'settings.json'} is damaged or absent: sweep into another folder")
+    if others := [name for name in settings if found.get(name) != settings[name]]:
+        raise OtherSettings(folder, others)
+
+
 def claim(folder: Path, settings: Mapping[str, Any]) -> None:
     """Let a folder be that of these settings.
 
     Raises:
-        UserError: it is that of others.
+        UserError: as `check_settings`.
     """
-    path = folder / "settings.json"
-    if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if others := [name for name in settings if found.get(name) != settings[name]]:
-            raise UserError(f"{folder} holds a sweep of other settings ({', '.join(others)}): give another folder")
-    else:
-        write_json(path, settings)
+    check_settings(folder, settings)
+    write_json(folder / "settings.json", settings)
 
 
 def write_point(folder: Path, file: str, figures: Row, layers: Sequence[Mapping[str, Any]]) -> None:
@@ -83,13 +108,30 @@ def write_point(folder: Path, file: str, figures: Row, layers: Sequence[Mapping[
 
 
 def read_point(folder: Path, file: str) -> tuple[Row, list[dict[str, Any]]] | None:
-    """Figures and layers of a point; None where it has not been measured."""
-    try:
-        content = json.loads((folder / "points" / file).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    """Figures and layers of a point; None where it has not been measured.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = folder / "points" / file
+    if not path.exists():
         return None
-    figures = {name: math.inf if value is None else value for name, value in content["figures"].items()}
-    return figures, content["layers"]
+    content = _read_json(path)
+    try:
+        figures = {name: math.inf if value is None else value for name, value in content["figures"].items()}
+        if missing := [name for name in NEEDED if name not in figures]:
+            raise KeyError(missing[0])
+        return figures, list(content["layers"])
+    except (KeyError, TypeError, AttributeError):
+        raise UserError(f"{path} is damaged: delete it and run the sweep again") from None
+
+
+def _read_json(path: Path) -> Any:
+    """What a file holds; None where it is absent or no JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def read_points(folder: Path) -> Iterator[tuple[Row, list[dict[str, Any]]]]:
@@ -104,19 +146,26 @@ def read_points(folder: Path) -> Iterator[tuple[Row, list[dict[str, Any]]]]:
 def write_tables(folder: Path, cliffs: Sequence[Row] | None = None) -> list[Row]:
     """Write `sweep.csv` anew from the points, and `cliffs.csv` where rows are given; returns the rows of the first."""
     rows = [row for row, _ in read_points(folder)]
-    write_csv(folder / "sweep.csv", [{name: row.get(name, "") for name in COLUMNS} for row in rows])
+    write_csv(folder / "sweep.csv", [{name: row.get(name, "") for name in COLUMNS} for row in rows], COLUMNS)
     if cliffs is not None:
-        write_csv(folder / "cliffs.csv", [{name: row[name] for name in CLIFF_COLUMNS} for row in cliffs])
+        found = [{name: row[name] for name in CLIFF_COLUMNS} for row in cliffs]
+        write_csv(folder / "cliffs.csv", found, CLIFF_COLUMNS)
     return rows
 
 
 def read_cliffs(folder: Path) -> list[Row]:
-    """Rows of `cliffs.csv`; none where it is absent or empty."""
+    """Rows of `cliffs.csv`; none where it is absent or empty.
+
+    Raises:
+        UserError: it is damaged.
+    """
     try:
         with (folder / "cliffs.csv").open(encoding="utf-8", newline="") as file:
             return [{name: _value(name, text) for name, text in row.items()} for row in csv.DictReader(file)]
     except FileNotFoundError:
         return []
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{folder / 'cliffs.csv'} is damaged: delete it and run the sweep again") from None
 
 
 def _value(name: str, text: str) -> Any:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .errors import TooFine
 from .scales import COLUMN_FRACTION, ROW_FRACTION, factor
 
 Array = NDArray[np.float64]
@@ -50,7 +51,7 @@ def uniform(coefficients: Array, step: ArrayLike, offset: float = 0.5) -> Indice
         raise ValueError(f"offset must be 0 to 0.5, got {offset}")
     scaled = np.asarray(coefficients, np.float64) / np.asarray(step, np.float64)
     if not np.all(np.abs(scaled) < 2**30):
-        raise ValueError("coefficients must be finite and below 2**30 steps: take a larger step")
+        raise TooFine("coefficients must be finite and below 2**30 steps: take a larger step")
     return np.copysign(np.floor(np.abs(scaled) + offset), scaled).astype(np.int32)
 
 

@@ -108,7 +108,7 @@ def read_report(folder: Path) -> Report:
     """Read a sweep's folder.
 
     Raises:
-        UserError: it is none, or holds no compressed model yet.
+        UserError: it is none, is damaged, or holds no compressed model yet.
     """
     try:
         settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
@@ -116,6 +116,8 @@ def read_report(folder: Path) -> Report:
         raise UserError(
             f"{folder} is no folder of a sweep: make one with wavpool sweep MODEL DATA -o {folder}"
         ) from None
+    except ValueError:
+        raise UserError(f"{folder / 'settings.json'} is damaged: sweep into another folder") from None
     original: Row = {}
     curves: dict[Curve, list[Row]] = {}
     layers: dict[tuple[Curve, float], list[dict[str, Any]]] = {}

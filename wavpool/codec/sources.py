@@ -18,6 +18,7 @@ Weights are read as data only: safetensors, or `torch.load(weights_only=True)`.
 
 import difflib
 import importlib
+import inspect
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset, IterableDataset
 
 from ..errors import UserError
 from .batches import Batches, as_batches
@@ -93,7 +95,7 @@ def load_model(
     True
     """
     settings = dict(settings or {})
-    if name.endswith(_FILES) or (Path(name).is_file() and ":" not in name):
+    if is_weights(name):
         if checkpoint is not None or settings:
             raise SourceError(f"{name} holds weights alone: give --checkpoint and --model-kwargs with a network's name")
         return Source(name, None, read_state(name))
@@ -108,6 +110,11 @@ def load_model(
     if checkpoint is not None:
         _put(module, name, checkpoint)
     return Source(name, module.eval(), module.state_dict(), prepare)
+
+
+def is_weights(name: str) -> bool:
+    """Whether a MODEL is a file of weights alone."""
+    return name.endswith(_FILES) or (Path(name).is_file() and ":" not in name)
 
 
 def load_data(
@@ -138,7 +145,7 @@ def load_data(
     """
     folder = Path(name).is_dir()
     if not folder and ":" in name:
-        data = function_of(name)()
+        data = _called(name, {})
         try:
             return as_batches(data, batch_size, limit, workers)
         except TypeError as error:
@@ -167,6 +174,10 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise SourceError(f"there is no file {path}: give a .safetensors or .pth file, or a model's name")
+    if path.suffix == ".wvp":
+        raise SourceError(
+            f"{path} is a .wvp file: decompress it first (wavpool decompress {path} -o weights.safetensors)"
+        )
     try:
         content = _load(path)
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
@@ -275,8 +286,21 @@ def _line(error: BaseException) -> str:
     return text if len(text) <= 160 else text[:157] + "..."
 
 
+def _called(name: str, settings: Mapping[str, Any]) -> Any:
+    """What `module:function` returns; the arguments are looked at before, since what fails inside is another's."""
+    function = function_of(name)
+    try:
+        inspect.signature(function).bind(**settings)
+    except TypeError as error:
+        how = "--model-kwargs KEY=VALUE must be its arguments" if settings else "its arguments need defaults"
+        raise SourceError(f"{name} cannot be called ({_line(error)}): {how}") from None
+    except ValueError:  # a builtin without a signature
+        pass
+    return function(**settings)
+
+
 def _from_function(name: str, settings: dict[str, Any]) -> tuple[nn.Module, Prepare | None]:
-    made = function_of(name)(**settings)
+    made = _called(name, settings)
     module, prepare = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(module, nn.Module) or not (prepare is None or callable(prepare)):
         raise SourceError(f"{name} must return a torch.nn.Module, or a pair of it and a transform")
@@ -320,4 +344,22 @@ def _image_data(
             f"the data set {name} cannot be read ({_line(error)}): check --split and --data-dir, or give --download"
         ) from error
     data.transform = prepare
-    return data
+    return _Readable(data, name) if isinstance(data, Dataset) and not isinstance(data, IterableDataset) else data
+
+
+class _Readable(Dataset[Any]):
+    """Images of which those that cannot be read are told in one sentence."""
+
+    def __init__(self, data: Any, name: str) -> None:
+        self._data, self._name = data, name
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, index: int) -> Any:
+        try:
+            return self._data[index]
+        except (OSError, RuntimeError, SyntaxError) as error:
+            raise SourceError(
+                f"images of {self._name} cannot be read ({_line(error)}): remove the files that are no images"
+            ) from error

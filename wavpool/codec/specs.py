@@ -5,23 +5,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from .batches import Batches
 from .sources import Source, load_data, load_model
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """Which model; see `sources.load_model`."""
+    """Which model; see `sources.load_model`. Weights that are drawn, and not read, are drawn with `seed`."""
 
     name: str
     pretrained: bool = True
     checkpoint: Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     device: str = "cpu"
+    seed: int = 0
 
     def load(self) -> Source:
         """The model, on its device."""
-        source = load_model(self.name, self.pretrained, self.checkpoint, self.settings)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            source = load_model(self.name, self.pretrained, self.checkpoint, self.settings)
         if source.module is not None:
             source.module.to(self.device)
         return source

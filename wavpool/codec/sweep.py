@@ -16,7 +16,7 @@ import torch
 from .. import parallel
 from ..errors import UserError, is_message
 from .bench import Bench, Subject
-from .points import Curve, Row, curve_of, read_cliffs, write_tables
+from .points import Curve, OtherSettings, Row, curve_of, read_cliffs, write_tables
 
 STRENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
@@ -70,6 +70,7 @@ def sweep(
     """
     folder = Path(folder)
     bench = Bench(folder, subject)
+    bench.claim(curves, strengths, cliff)
     bench.measure_original()
     grid = [_Task(curve, strength) for curve in curves for strength in strengths]
     searches = [_Task(curve, None) for curve in curves] if cliff else []
@@ -110,17 +111,27 @@ def _do(bench: Bench, task: _Task) -> list[Row]:
 
 
 def _begin(folder: Path, subject: Subject, threads: int) -> None:
-    """Make a worker ready."""
+    """Make a worker ready; what fails is kept for its first task, since an error here breaks the pool."""
     global _bench
     torch.set_num_threads(threads)
-    _bench = Bench(folder, subject)
+    try:
+        _bench = Bench(folder, subject)
+    except OtherSettings:  # than the ones with which this sweep has claimed the folder
+        _bench = UserError(
+            "the model comes out different each time it is made: save its weights and give --checkpoint, "
+            "or let the function seed its draws"
+        )
+    except Exception as error:
+        _bench = error
 
 
-_bench: Bench
+_bench: Bench | Exception
 
 
 def _do_in_worker(task: _Task) -> list[Row]:
     try:
+        if isinstance(_bench, Exception):
+            raise _bench
         return _do(_bench, task)
     except ValueError as error:
         if is_message(error):

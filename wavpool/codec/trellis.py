@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .errors import TooFine
+
 Array = NDArray[np.float64]
 Indices = NDArray[np.int32]
 
@@ -124,7 +126,7 @@ def _scaled(coefficients: Array, step: ArrayLike) -> Array:
     """Coefficients in steps."""
     scaled: Array = np.asarray(coefficients, np.float64) / np.asarray(step, np.float64)
     if not np.all(np.abs(scaled) < 2**30):
-        raise ValueError("coefficients must be finite and below 2**30 steps: take a larger step")
+        raise TooFine("coefficients must be finite and below 2**30 steps: take a larger step")
     return scaled
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..bases import Basis, basis_for, candidates
+from ..bases import Basis, bases_of
 from ..batches import Inputs, joined
 from ..coded import DTYPES, Coded, reconstruct
 from ..layout import Layout, layout_of
@@ -133,7 +133,7 @@ class Calibrated:
     def _in_basis(self, key: str, given: Callable[[Basis], Problem], layout: Layout) -> Problem:
         """The layer in its basis, which is chosen at the first pass."""
         if key not in self._chosen:
-            bases = candidates(layout) if self._basis == "auto" else [basis_for(self._basis, layout)]
+            bases = bases_of(key, self._basis, layout)
             costs = {basis: round_scalar(given(basis))[1] if len(bases) > 1 else 0.0 for basis in bases}
             self._chosen[key] = min(costs, key=lambda basis: costs[basis])
         return given(self._chosen[key])
@@ -141,7 +141,7 @@ class Calibrated:
     def _replace_bias(self, twins: Twins, parts: Parts, name: str, bias: Tensor, step: float) -> Tensor:
         """Round a bias, whose input is 1, by the rule of the weights; returns it."""
         sensitivity = self.sensitivity[name]
-        coded = coded_vector(bias, step / math.sqrt(max(float(sensitivity.mean()), 1e-300)))
+        coded = coded_vector(bias, step / math.sqrt(max(float(sensitivity.mean()), 1e-100)))
         value = reconstruct(coded).to(bias)
         twins.replace(name, "bias", value)
         parts[f"{name}.bias"] = coded
@@ -199,6 +199,17 @@ def corrected_biases(model: nn.Module, batches: Sequence[Inputs], parts: Parts) 
 
     twins.run(joined(batches), visit, after)
     return found
+
+
+def check_basis(model: nn.Module, basis: str) -> None:
+    """Whether every layer that a pass rounds takes a basis.
+
+    Raises:
+        ValueError: one does not.
+    """
+    for name, module in _layers(model).items():
+        if is_weighted(module):
+            bases_of(f"{name}.weight", basis, layout_of(module.weight.shape, module))
 
 
 def _layers(model: nn.Module) -> dict[str, nn.Module]:

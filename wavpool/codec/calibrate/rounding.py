@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..bases import Basis
 from ..coded import Coded
+from ..errors import TooFine
 from ..layout import Layout
 from ..scales import COLUMN_FRACTION, ROW_FRACTION, factor
 from ..trellis import quantize_with_feedback
@@ -126,6 +127,8 @@ def round_scalar(given: Problem) -> tuple[Coded, float]:
     """
     rows, d = given.coefficients.shape
     row_steps, columns = factor(given.row, ROW_FRACTION), given.columns
+    if not np.all(np.abs(given.coefficients) < 2**30 * row_steps[:, None] * columns):
+        raise TooFine("coefficients must be finite and below 2**30 steps: take a larger step")
     q = np.zeros((rows, d), dtype=np.int32)
     bits = error = 0.0
     expected = Expected(d)

@@ -80,7 +80,9 @@ def sensitivity(
             hook.remove()
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(wanted[name])
-    return Sensitivity(*({name: value / max(samples, 1) for name, value in each.items()} for each in total))
+    return Sensitivity(  # without dead units' layers, whose gradient is zero throughout
+        *({name: value / max(samples, 1) for name, value in each.items() if value.any()} for each in total)
+    )
 
 
 def _add(total: dict[str, Tensor], name: str, square: Tensor) -> None:
