@@ -24,7 +24,7 @@ from .search import NothingKeeps, Trial, strongest
 
 START = {"calibrated": 0.5}  # the first strength that a search tries; 1 of other methods
 # Strengths below which float32 itself is as coarse, or the method does no more.
-FINEST = {"calibrated": 2.0**-16, "uniform": 2.0**-24, "trellis": 2.0**-24}
+FINEST = dict.fromkeys(("calibrated", "uniform", "trellis"), 2.0**-24)
 FITTED = 0.8  # share of the calibration data that weights are fitted to; where more is asked of them, that flatters
 CALIBRATED = 2048  # samples that are calibrated on where there are more for fine-tuning
 FALL = 2.5  # of the logarithm of the divergence over that of the bytes, of ResNet-20
