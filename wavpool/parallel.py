@@ -6,6 +6,7 @@ Each is an `Executor` of `concurrent.futures`, so that who has jobs to run need 
 import importlib
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,8 @@ from typing import Any
 from .errors import UserError
 
 KINDS = ("processes", "dask", "pbs", "slurm")
+CLUSTERS = {"pbs": "PBSCluster", "slurm": "SLURMCluster"}
+SUBMIT = {"pbs": "qsub", "slurm": "sbatch"}
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,10 @@ class Place:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UserError(f"there is no place {self.kind!r} to run: choose of {', '.join(KINDS)}")
+        if self.options and self.kind not in CLUSTERS:
+            raise UserError(f"options of a cluster are for pbs and slurm, not for {self.kind}")
+        if self.address is not None and self.kind != "dask":
+            raise UserError(f"the address of a scheduler is for dask, not for {self.kind}")
         if self.workers < 1:
             raise UserError(f"workers must be 1 or more, got {self.workers}")
 
@@ -63,6 +70,10 @@ def executor(place: Place) -> Iterator[Executor]:
         with client:
             yield client.get_executor()
         return
+    if place.kind in SUBMIT and shutil.which(SUBMIT[place.kind]) is None:
+        raise UserError(
+            f"there is no {SUBMIT[place.kind]} here: submit on a login node of the cluster, or see --dry-run"
+        )
     with _cluster(place) as cluster, distributed.Client(cluster) as client:
         cluster.scale(place.workers)
         yield client.get_executor()
@@ -89,12 +100,13 @@ def _cluster(place: Place) -> Iterator[Any]:
         with local as cluster:
             yield cluster
         return
-    kind = {"pbs": "PBSCluster", "slurm": "SLURMCluster"}[place.kind]
+    kind = CLUSTERS[place.kind]
     options = {"cores": 1, "processes": 1, "memory": "2GB", "walltime": "24:00:00", **place.options}
     try:
         cluster = getattr(_dask("dask_jobqueue"), kind)(**options, scheduler_options={"dashboard_address": None})
     except (TypeError, ValueError) as error:
-        raise UserError(f"{place.kind} refuses the options {options}: {error}") from None
+        said = str(error).splitlines()[0].partition(". ")[0]
+        raise UserError(f"{place.kind} refuses the options {dict(place.options)}: {said}") from None
     with cluster:
         yield cluster
 

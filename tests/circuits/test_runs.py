@@ -88,9 +88,9 @@ def test_a_stopped_search_goes_on_as_if_it_had_not_been(tmp_path: Path, signal_n
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal_number)
-    process.wait(timeout=8)  # three runs wait, of which a pool hands one to a worker before its turn
+    assert process.wait(timeout=30) == (-9 if signal_number == signal.SIGKILL else 130)
     time.sleep(1.0)  # a killed process's workers notice
-    assert not list((tmp_path / "cut").glob("result.*"))
+    assert len(list((tmp_path / "cut").glob("result.*"))) < 3  # a pool had handed the third to a worker already
     cut = runs.execute(job(generations=600_000), tmp_path / "cut", range(2))
     whole = runs.execute(job(generations=600_000), tmp_path / "whole", range(2))
     assert list(map(untimed, cut)) == list(map(untimed, whole))

@@ -62,7 +62,7 @@ def fit(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            total, count = total + float(loss) * len(labels), count + len(labels)
+            total, count = total + loss.item() * len(labels), count + len(labels)
         schedule.step()
         if not total < float("inf"):
             raise UserError("the loss is no longer finite: give a smaller learning rate")

@@ -55,7 +55,7 @@ def _filled(what: str, lines: Sequence[Sequence[int]]) -> tuple[NDArray[np.int64
         if not len(line):
             raise UserError(f"case {case} has no {what}")
         for value in line:
-            if not LOWEST <= value <= HIGHEST:
+            if value != int(value) or not LOWEST <= value <= HIGHEST:
                 raise UserError(f"{what} {value} of case {case} is no int8 ({LOWEST} to {HIGHEST})")
         values[case, : len(line)] = line
         known[case, : len(line)] = True

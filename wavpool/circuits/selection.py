@@ -108,7 +108,10 @@ def _inside(layer: str, shape: Sequence[int], side: int) -> NDArray[np.bool_]:
     height, width = shape[-2:]
     margin = (height - side) // 2
     if height != width or side < 1 or margin < 1 or height != side + 2 * margin:
-        raise UserError(f"kernels of {layer} are {height} x {width}: they have no core of {side} x {side} with a ring")
+        raise UserError(
+            f"kernels of {layer} are {height} x {width}: they have no core of {side} x {side} with a ring; "
+            "choose --layers with larger ones, or another experiment"
+        )
     inside = np.zeros((height, width), dtype=np.bool_)
     inside[margin : margin + side, margin : margin + side] = True
     return inside

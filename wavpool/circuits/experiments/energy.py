@@ -21,7 +21,7 @@ from ..quantized import weights_of, with_weights
 from ..storage import Weights
 from ..verdict import measured, verdict
 from ..wiring import Computed
-from .folder import opened, outputs_of, results_of
+from .folder import check_weights, opened, outputs_of, results_of
 from .plan import Subexperiment
 
 
@@ -86,6 +86,7 @@ def computed(folder: str | Path, weights: Weights) -> tuple[list[str], list[Comp
         UserError: the folder holds no experiment, no result, or one that is not about weights.
     """
     name, subs = opened(folder, weights)
+    check_weights(folder, subs[0], weights)
     layers = [layer for layer in weights if any(layer in _touched(sub) for sub in subs)]
     if not layers:
         raise UserError(f"{name} is about no network's weights: there are no reads to save")

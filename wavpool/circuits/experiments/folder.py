@@ -68,8 +68,8 @@ def train(
         KeyboardInterrupt: stopped; what was done stays, and goes on when started again.
     """
     folder = Path(folder)
-    _claim(folder, name, options)
     subs = experiment(name).plan(weights, options)
+    _claim(folder, name, options)
     current, results = dict(weights), []
     for number, sub in enumerate(subs):
         found = _compute(folder, sub, number, len(subs), current, count, place, costs or load(), batches, watch)
@@ -88,6 +88,7 @@ def _compute(
     tell = None if watch is None else lambda standings: watch(Watched(sub.name, number, total, standings))
     found = []
     for target, numbers in _parts(folder / sub.name, count, batches):
+        runs.finished(target, job, numbers)  # or the sentence that these are of another search
         problem.write(target / "train.data", job.problem)
         found += runs.execute(job, target, numbers, place, watch=tell)
     return found
@@ -108,7 +109,7 @@ def _claim(folder: Path, name: str, options: Options) -> None:
     """Note in the folder what it is of, or refuse one of something else."""
     path = folder / "experiment.json"
     noted = json.loads(json.dumps({"experiment": name, "options": asdict(options)}))
-    if path.exists():
+    if path.exists() and any(folder.glob("*/*.*.*")):  # without a result or a checkpoint it is no claim
         if json.loads(path.read_text(encoding="utf-8")) != noted:
             raise UserError(f"{folder} holds another experiment, or one with other options: choose another folder")
         return
@@ -135,6 +136,21 @@ def opened(folder: str | Path, weights: Weights) -> tuple[str, list[Subexperimen
         raise UserError(f"{folder} holds no experiment: begin one with `wavpool circuits EXPERIMENT train`") from None
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError):
         raise UserError(f"{path} is damaged: remove it and start the experiment again") from None
+
+
+def check_weights(folder: str | Path, sub: Subexperiment, weights: Weights) -> None:
+    """Refuse a network other than that whose weights were searched; of a chain, its first circuit tells.
+
+    Raises:
+        UserError: it is another one.
+    """
+    target = Path(folder) / sub.name
+    for path in (target / "train.data", *target.parent.glob(f"{sub.name}{BATCH}*/train.data")):
+        if not path.exists():
+            continue
+        stored, given = problem.read(path), sub.problem(weights)
+        if not (np.array_equal(stored.inputs, given.inputs) and np.array_equal(stored.targets, given.targets)):
+            raise UserError(f"{folder} was searched from other weights: give the --weights that `train` had")
 
 
 def results_of(folder: str | Path, sub: Subexperiment) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from ... import files
 from ...codec.batches import Batch
 from ...codec.evaluate import as_row, evaluate, predict
 from ..quantized import weights_of, with_weights
-from .folder import opened, outputs_of, results_of
+from .folder import check_weights, opened, outputs_of, results_of
 
 FIELDS = ("run", "error", "energy", "area", "delay", "gates", "nodes", "generations", "seconds")
 
@@ -44,6 +44,7 @@ def model_metrics(
     original = predict(model, batches)
     rows = [{"subexperiment": "original", **as_row(evaluate(original))}]
     current, costs = dict(weights), []
+    check_weights(folder, subs[0], weights)
     todo = [(sub, sorted(results_of(folder, sub), key=_rank)[:top]) for sub in subs]
     total, done = sum(len(results) for _, results in todo), 0
     for sub, results in todo:
