@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import multiprocessing
-import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -23,6 +22,7 @@ from training.comparison.progress import Progress
 from training.config import ConfigError
 from training.engine import fit, load
 from training.networks import build_model
+from wavpool.parallel import end_with_parent
 
 Report = Callable[[int, int, float], None]
 """Takes the run's place in the plan, its finished epochs and its validation accuracy."""
@@ -132,14 +132,7 @@ def _start_worker(threads: int, reports: Any) -> None:
     global _reports
     _reports = reports
     torch.set_num_threads(threads)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)  # the restarted experiment must not meet a worker of the killed one in a run's folder
+    end_with_parent()  # a restarted experiment must not meet a worker of the killed one in a run's folder
 
 
 def _compute_in_worker(index: int, run: Run, output: Path) -> dict[str, Any]:

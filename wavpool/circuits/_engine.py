@@ -29,7 +29,6 @@ SQUARED, ABSOLUTE, MEAN_SQUARED = range(3)
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 MIX1, MIX2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-LOW = np.uint64(0xFFFFFFFF)
 S27, S30, S31, S32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
 NONE, ONE = np.uint64(0), np.uint64(1)
 
@@ -222,30 +221,12 @@ def error_of(task: Any, rules: Any, genes: Any, order: Any, count: Any, values: 
 
 
 @inline
-def energy_of(task: Any, genes: Any, order: Any, count: Any) -> Any:
-    """Quantised energy of the active gates."""
-    energy = np.uint64(0)
+def total(costs: Any, genes: Any, order: Any, count: Any) -> Any:
+    """Sum of the active gates' costs, by operator, in the costs' own type."""
+    result = costs[0] - costs[0]
     for index in range(count):
-        energy += task.energy[genes[order[index] * GENES + ARITY]]
-    return energy
-
-
-@jit
-def gates_of(task: Any, genes: Any, order: Any, count: Any) -> Any:
-    """Active gates that are no mere wires."""
-    gates = np.int64(0)
-    for index in range(count):
-        gates += task.logic[genes[order[index] * GENES + ARITY]]
-    return gates
-
-
-@jit
-def area_of(task: Any, genes: Any, order: Any, count: Any) -> Any:
-    """Area of the active gates, in the unit of the table."""
-    area = 0.0
-    for index in range(count):
-        area += task.area[genes[order[index] * GENES + ARITY]]
-    return area
+        result += costs[genes[order[index] * GENES + ARITY]]
+    return result
 
 
 @jit
@@ -331,24 +312,15 @@ def compare(threshold: Any, error: Any, energy: Any, delay: Any, gates: Any, oth
 
 
 @jit
-def costs_of(task: Any, genes: Any, order: Any, count: Any, arrival: Any) -> Any:
-    """Quantised energy and delay, and the number of gates."""
-    return (
-        energy_of(task, genes, order, count),
-        delay_of(task, genes, order, count, arrival),
-        gates_of(task, genes, order, count),
-    )
-
-
-@jit
 def measure(task: Any, rules: Any, progress: Any, scratch: Any) -> None:
     """Error and costs of the parent, and which of its gates are active."""
     genes, order = progress.genes, scratch.order
     count = mark(task, genes, scratch.active, 0, order)
     feed(task, 0, scratch.values)
     progress.counters[ERROR] = error_of(task, rules, genes, order, count, scratch.values)
-    costs = costs_of(task, genes, order, count, scratch.arrival)
-    progress.costs[0], progress.costs[1], progress.counters[GATES] = costs
+    progress.counters[GATES] = total(task.logic, genes, order, count)
+    progress.costs[0] = total(task.energy, genes, order, count)
+    progress.costs[1] = delay_of(task, genes, order, count, scratch.arrival)
 
 
 @jit
@@ -377,12 +349,13 @@ def evolve(task: Any, rules: Any, progress: Any, scratch: Any, stretch: Any) -> 
                 marked = mark(task, genes, active, child, order)
                 error = error_of(task, rules, genes, order, marked, values)
                 if error <= rules.threshold or error < best[ERROR]:
-                    energy = energy_of(task, genes, order, marked)
+                    energy = total(task.energy, genes, order, marked)
                     if energy <= best_costs[0] or error < best[ERROR]:
-                        energy, delay, gates = costs_of(task, genes, order, marked, scratch.arrival)
+                        delay = delay_of(task, genes, order, marked, scratch.arrival)
+                        gates = total(task.logic, genes, order, marked)
             result = compare(rules.threshold, error, energy, delay, gates, best, best_costs)
             if result == BETTER:
-                area = area_of(task, genes, order, marked)
+                area = total(task.area, genes, order, marked)
             undo(genes, count, places, old, slot)
             if result == BETTER:
                 improved = True
