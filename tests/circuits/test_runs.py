@@ -122,9 +122,11 @@ def test_batch_jobs_have_scripts(kind: str, words: str) -> None:
 
 
 QSUB = """#!/bin/sh
-# A batch system of one machine: it starts the script in the background, and says a job's number.
+# A batch system of one machine: it starts the script in the background, and says a job's number. The script is read
+# before it returns, as real ones do: the file is gone then.
 for last; do :; done
-{ bash "$last" >/dev/null 2>&1 & echo $!; }
+script=$(cat "$last")
+{ bash -c "$script" >/dev/null 2>&1 & echo $!; }
 """
 QDEL = """#!/bin/sh
 kill "$@" 2>/dev/null || true

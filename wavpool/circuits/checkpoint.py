@@ -1,5 +1,6 @@
 """The state of a search in a file, from which it goes on exactly as if it had not been interrupted."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,9 @@ def restore(search: Search, path: str | Path, fingerprint: str) -> None:
         OSError: it cannot be read.
     """
     remedy = f"remove {path} to begin anew"
+    stored = io.BytesIO(Path(path).read_bytes())  # from memory, no damage shows as an error of the disk
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with np.load(stored, allow_pickle=False) as content:
             notes = json.loads(content["notes"].tobytes())
             arrays = [content[name] for name in search.progress._fields]
             if notes["format"] != FORMAT or notes["fingerprint"] != fingerprint or notes["run"] != search.run:
@@ -63,7 +65,7 @@ def restore(search: Search, path: str | Path, fingerprint: str) -> None:
                 if ours.shape != theirs.shape or ours.dtype != theirs.dtype:
                     raise UserError(f"{path} is of another grid: {remedy}")
                 ours[...] = theirs
-    except (OSError, UserError):
+    except UserError:
         raise
     except Exception:  # whatever numpy, zipfile, zlib and json say of damage
         raise UserError(f"{path} is no checkpoint of a search: {remedy}") from None
