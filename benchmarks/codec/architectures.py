@@ -8,9 +8,17 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models import EfficientNet
+from torchvision.models.efficientnet import MBConvConfig
 
 # Channels of a convolution with BatchNorm and ReLU, or "M": a max pool of 2 x 2.
 VGG = (32, 64, "M", 128, 128, "M", 128, 128, "M", 256, 256, "M")
+
+# Expansion, kernel, stride, channels in and out, and layers of EfficientNet-B0's blocks (Tan and Le 2019, table 1).
+EFFICIENTNET_B0 = (
+    (1, 3, 1, 32, 16, 1), (6, 3, 2, 16, 24, 2), (6, 5, 2, 24, 40, 2), (6, 3, 2, 40, 80, 3),
+    (6, 5, 1, 80, 112, 3), (6, 5, 2, 112, 192, 4), (6, 3, 1, 192, 320, 1),
+)  # fmt: skip
 
 
 class BasicBlock(nn.Module):
@@ -97,6 +105,20 @@ class CifarVGG(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.classifier(self.features(x).mean((2, 3)))
         return logits
+
+
+def cifar_efficientnet(width: float = 0.5, num_classes: int = 10) -> EfficientNet:
+    """EfficientNet-B0 (Tan and Le 2019, arXiv 1905.11946), narrow, its stem without stride, for 32x32: -> logits (B, 10).
+
+    Args:
+        width: factor of the channels.
+        num_classes: number of logits.
+    """
+    blocks = [MBConvConfig(*block, width_mult=width, depth_mult=1.0) for block in EFFICIENTNET_B0]
+    last = 4 * blocks[-1].out_channels
+    model = EfficientNet(blocks, dropout=0.2, stochastic_depth_prob=0.0, num_classes=num_classes, last_channel=last)
+    model.features[0][0].stride = (1, 1)
+    return model
 
 
 def mlp(sizes: Sequence[int]) -> nn.Sequential:

@@ -31,6 +31,7 @@ CASES = {
     "resnet56": Case(networks.resnet56, *_CIFAR10),
     "resnet8": Case(networks.resnet8, *_CIFAR10),
     "vgg": Case(networks.vgg, *_CIFAR10),
+    "efficientnet": Case(networks.efficientnet, *_CIFAR10),
     "mobilenet_v2": Case(networks.mobilenet_v2, *_IMAGENET),
     "mnist_mlp": Case(networks.mnist_mlp, data.mnist_calibration, data.mnist_validation, data.mnist_test),
     "image_mlp": Case(

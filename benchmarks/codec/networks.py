@@ -10,6 +10,7 @@ network              data              floats    what it stands for
 ``resnet56``         CIFAR-10           857,082  the same, deeper
 ``resnet8``          CIFAR-10            75,770  the same, smaller
 ``vgg``              CIFAR-10         1,427,178  3x3 convolutions without shortcuts
+``efficientnet``     CIFAR-10         1,099,356  1x1 and depthwise convolutions, squeeze and excitation, SiLU
 ``mobilenet_v2``     ImageNet         3,538,984  1x1 and depthwise convolutions
 ``mnist_mlp``        MNIST              101,770  the ancestors' network, 784-128-10
 ``image_mlp``        Fashion-MNIST      266,610  linear layers on images, 784-300-100-10
@@ -25,19 +26,20 @@ from functools import partial
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torchvision.models import EfficientNet
 from torchvision.models import mobilenet_v2 as torchvision_mobilenet_v2
 
 from generators import BatchLoader
 from generators.errors import DataError
 
 from . import data
-from .architectures import CifarResNet, CifarVGG, mlp
+from .architectures import CifarResNet, CifarVGG, cifar_efficientnet, mlp
 from .minilm import SentenceClassifier
 from .places import locate, sha256
 from .trained import Batches, fit, trained
 
 MOBILENET = "weights/mobilenet_v2-b0353104.pth"
-CIFAR_EPOCHS, MLP_EPOCHS, SST2_EPOCHS = 12, 10, 2
+CIFAR_EPOCHS, EFFICIENTNET_EPOCHS, MLP_EPOCHS, SST2_EPOCHS = 12, 10, 10, 2
 
 
 def resnet20() -> CifarResNet:
@@ -80,6 +82,11 @@ def vgg() -> CifarVGG:
     return trained("vgg_cifar10", CifarVGG, _train_on_cifar10)
 
 
+def efficientnet() -> EfficientNet:
+    """EfficientNet-B0 at half its width, on CIFAR-10, 88 %."""
+    return trained("efficientnet_cifar10", cifar_efficientnet, _train_efficientnet)
+
+
 def mnist_mlp() -> nn.Sequential:
     """The ancestors' MLP, 784-128-10, on MNIST, 98.04 %."""
     return _mlp("mnist", (784, 128, 10))
@@ -100,10 +107,17 @@ def minilm_sst2() -> SentenceClassifier:
     return trained("minilm_sst2", SentenceClassifier.pretrained, _train_on_sst2)
 
 
-def _train_on_cifar10(model: nn.Module) -> None:
+def _train_on_cifar10(model: nn.Module, epochs: int = CIFAR_EPOCHS, autocast: bool = True) -> None:
     batches = data.loader("cifar10", "train", shuffle=True, augment="crop_flip", batch_size=128, drop_last=True)
     optimizer = torch.optim.SGD(model.parameters(), 0.2, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    fit(model, partial(_epoch, batches), len(batches), optimizer, CIFAR_EPOCHS)
+    fit(model, partial(_epoch, batches), len(batches), optimizer, epochs, autocast)
+
+
+def _train_efficientnet(model: nn.Module) -> None:
+    """In float32 with channels last: twice as fast as bfloat16 for depthwise convolutions without matrix units."""
+    model.to(memory_format=torch.channels_last)
+    _train_on_cifar10(model, EFFICIENTNET_EPOCHS, autocast=False)
+    model.to(memory_format=torch.contiguous_format)
 
 
 def _train_mlp(name: str, model: nn.Module) -> None:
@@ -139,5 +153,6 @@ TRAINED: dict[str, Callable[[], Batches]] = {
     "image_mlp": data.fashion_mnist_test,
     "resnet8": data.cifar10_test,
     "vgg": data.cifar10_test,
+    "efficientnet": data.cifar10_test,
     "minilm_sst2": data.sst2_test,
 }

@@ -55,8 +55,9 @@ def fit(
     steps: int,
     optimizer: torch.optim.Optimizer,
     epochs: int,
+    autocast: bool = True,
 ) -> None:
-    """Minimise the cross-entropy, in bfloat16 where autocast holds it safe; the learning rate rises, then falls to 0.
+    """Minimise the cross-entropy; the learning rate rises, then falls to 0.
 
     Args:
         model: in training mode, changed in place.
@@ -64,12 +65,13 @@ def fit(
         steps: batches in an epoch.
         optimizer: with the highest learning rate of each group.
         epochs: passes over the data.
+        autocast: compute in bfloat16 where torch holds it safe.
     """
     total = steps * epochs
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step / total))
     for epoch in range(epochs):
         for inputs, labels in batches(epoch):
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
                 logits = model(inputs)
             optimizer.zero_grad()
             F.cross_entropy(logits.float(), labels).backward()
