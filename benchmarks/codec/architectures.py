@@ -108,7 +108,7 @@ class CifarVGG(nn.Module):
 
 
 def cifar_efficientnet(width: float = 0.5, num_classes: int = 10) -> EfficientNet:
-    """EfficientNet-B0 (Tan and Le 2019, arXiv 1905.11946), narrow, its stem without stride, for 32x32: -> logits (B, 10).
+    """EfficientNet-B0 (Tan and Le 2019, arXiv 1905.11946), narrow, no stride in the stem, for 32x32: -> logits (B, 10).
 
     Args:
         width: factor of the channels.
