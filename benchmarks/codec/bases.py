@@ -23,15 +23,15 @@ from matplotlib.figure import Figure
 
 from wavpool.codec import methods, prune
 from wavpool.codec.bases import basis_for
-from wavpool.codec.batches import Batches
 from wavpool.codec.cliff import bisect
 from wavpool.codec.coded import Coded, encode, reconstruct
 from wavpool.codec.data_free import Weight, Weights
-from wavpool.codec.evaluate import predict
 from wavpool.codec.layout import Layout
 from wavpool.codec.parts import Parts
 from wavpool.codec.quantize import steps, uniform
 from wavpool.codec.scales import ROW_FRACTION, nearest_index
+from wavpool.evaluation.batches import Batches
+from wavpool.evaluation.metrics import predict
 from wavpool.files import write_csv, write_text
 from wavpool.pages import COLORS, save_png
 

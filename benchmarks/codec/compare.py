@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 
 from wavpool.codec.bench import Subject
 from wavpool.codec.points import Curve, curve_of
-from wavpool.codec.specs import DataSpec, ModelSpec
 from wavpool.codec.sweep import SweepEvent, sweep
+from wavpool.evaluation.specs import DataSpec, ModelSpec
 from wavpool.files import write_csv, write_text
 from wavpool.pages import COLORS, save_png
 

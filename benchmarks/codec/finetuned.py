@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wavpool.codec import compress
-from wavpool.codec.batches import as_batches
-from wavpool.codec.evaluate import predict
+from wavpool.evaluation.batches import as_batches
+from wavpool.evaluation.metrics import predict
 from wavpool.files import write_csv, write_text
 
 from .cases import CASES

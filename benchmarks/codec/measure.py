@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from wavpool.codec.evaluate import Predictions, divergence, paired_drop, wilson
+from wavpool.evaluation.metrics import Predictions, divergence, paired_drop, wilson
 
 
 def quality(predictions: Predictions, original: Predictions) -> dict[str, float]:

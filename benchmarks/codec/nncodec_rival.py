@@ -36,7 +36,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from benchmarks.fetch import Unavailable
 from generators.files import cache_folder
-from wavpool.codec.evaluate import predict
+from wavpool.evaluation.metrics import predict
 from wavpool.files import write_csv
 
 from .cases import CASES, Case

@@ -19,7 +19,7 @@ import torch
 
 from wavpool.codec import compress, load
 from wavpool.codec.bench import state_bytes
-from wavpool.codec.evaluate import predict
+from wavpool.evaluation.metrics import predict
 from wavpool.files import write_csv, write_text
 
 from .cases import CASES

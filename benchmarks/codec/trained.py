@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from wavpool.codec.evaluate import evaluate, predict
+from wavpool.evaluation.metrics import evaluate, predict
 from wavpool.files import write_with
 
 from .places import kept

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from wavpool.codec import compress
-from wavpool.codec.batches import as_batches, forward, split_samples
 from wavpool.codec.errors import CompressionWarning
 from wavpool.errors import is_message
+from wavpool.evaluation.batches import as_batches, forward, split_samples
 
 
 class Wrapped(nn.Module):

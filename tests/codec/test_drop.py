@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from wavpool.codec.drop import believed_drop, expected_drop, relative_error
-from wavpool.codec.evaluate import Predictions
+from wavpool.evaluation.metrics import Predictions
 
 
 def logits(samples: int = 400, classes: int = 10, scale: float = 2.0, seed: int = 0) -> Tensor:

@@ -17,7 +17,7 @@ from benchmarks.codec.measure import bytes_at, quality, smallest_within
 from benchmarks.codec.minilm import SentenceClassifier, Tokenizer
 from benchmarks.codec.trained import fit, trained
 from generators.errors import DataError
-from wavpool.codec.evaluate import Predictions, predict
+from wavpool.evaluation.metrics import Predictions, predict
 
 Find = Callable[[str], Path]
 

@@ -15,11 +15,11 @@ import torch
 from wavpool.codec import bench as bench_module
 from wavpool.codec import compress
 from wavpool.codec.bench import Bench, Subject, digest, state_bytes, zeros
-from wavpool.codec.evaluate import evaluate, predict
 from wavpool.codec.points import CLIFF_COLUMNS, COLUMNS, Curve, Row, claim, read_cliffs, read_points
-from wavpool.codec.specs import DataSpec, ModelSpec
 from wavpool.codec.sweep import SweepEvent, sweep
 from wavpool.errors import UserError
+from wavpool.evaluation.metrics import evaluate, predict
+from wavpool.evaluation.specs import DataSpec, ModelSpec
 
 NETS = """
 import torch

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor, nn, optim
 
-from ..codec.batches import Batch, forward, joined, rows_of
 from ..errors import UserError
+from ..evaluation.batches import Batch, forward, joined, rows_of
 
 
 class Shuffled:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from .. import files
-from ..codec.batches import Batch, forward
 from ..errors import UserError
+from ..evaluation.batches import Batch, forward
 from .learning import fit
 
 Int8 = NDArray[np.int8]

@@ -8,9 +8,9 @@ import numpy as np
 from torch import nn
 
 from .. import files
-from ..codec.batches import Batch
-from ..codec.evaluate import as_row, evaluate, predict
 from ..errors import UserError
+from ..evaluation.batches import Batch
+from ..evaluation.metrics import as_row, evaluate, predict
 from .quantized import convolutions_of, weights_of, with_weights
 from .selection import Positions, core, every, ring
 

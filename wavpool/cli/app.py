@@ -123,7 +123,7 @@ def compress(
     loader_workers: options.LoaderWorkers = 0,
 ) -> None:
     """Write a trained model to a small file."""
-    from ..codec.specs import DataSpec, ModelSpec
+    from ..evaluation.specs import DataSpec, ModelSpec
     from .commands import compress_model
 
     options.import_from(app_dir)
@@ -230,7 +230,7 @@ def sweep(
     What is finished stays: started again, the command measures only what is missing. The compressed files are deleted
     once they are measured; make the one you want with wavpool compress --step STRENGTH and the same options.
     """
-    from ..codec.specs import DataSpec, ModelSpec
+    from ..evaluation.specs import DataSpec, ModelSpec
     from .sweeping import Choice, run_sweep
 
     options.import_from(app_dir)

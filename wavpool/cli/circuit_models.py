@@ -18,11 +18,11 @@ from ..circuits.experiments.metrics import model_metrics
 from ..circuits.learning import Shuffled, fit
 from ..circuits.memory import load as load_memory
 from ..circuits.sensitivity import sensitivity
-from ..codec.batches import Batches
-from ..codec.evaluate import evaluate as figures_of
-from ..codec.evaluate import predict
-from ..codec.specs import DataSpec, ModelSpec
 from ..errors import UserError
+from ..evaluation.batches import Batches
+from ..evaluation.metrics import evaluate as figures_of
+from ..evaluation.metrics import predict
+from ..evaluation.specs import DataSpec, ModelSpec
 from .progress import bar, say
 from .sweeping import words
 

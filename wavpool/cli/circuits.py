@@ -61,7 +61,7 @@ def train_model(
     loader_workers: options.LoaderWorkers = 0,
 ) -> None:
     """Train a classifier: SGD of momentum 0.9, its rate falling along a cosine."""
-    from ..codec.specs import DataSpec, ModelSpec
+    from ..evaluation.specs import DataSpec, ModelSpec
     from .circuit_models import train
 
     options.import_from(app_dir)
@@ -96,7 +96,7 @@ def quantize(
     loader_workers: options.LoaderWorkers = 0,
 ) -> None:
     """Make a trained network int8, a scale an output channel, by torch's own tools."""
-    from ..codec.specs import DataSpec, ModelSpec
+    from ..evaluation.specs import DataSpec, ModelSpec
     from .circuit_models import quantize
 
     options.import_from(app_dir)
@@ -120,7 +120,7 @@ def evaluate(
     loader_workers: options.LoaderWorkers = 0,
 ) -> None:
     """Accuracy, top-5 and loss of an int8 network."""
-    from ..codec.specs import DataSpec, ModelSpec
+    from ..evaluation.specs import DataSpec, ModelSpec
     from .circuit_models import evaluate
 
     options.import_from(app_dir)
@@ -147,7 +147,7 @@ def sensitivity(
     loader_workers: options.LoaderWorkers = 0,
 ) -> None:
     """How accuracy falls when the same number is added to int8 weights."""
-    from ..codec.specs import DataSpec, ModelSpec
+    from ..evaluation.specs import DataSpec, ModelSpec
     from .circuit_models import sweep_offsets
 
     options.import_from(app_dir)
@@ -187,7 +187,7 @@ def compare(
 
     Writes energy.csv, energy.png and verdict.txt into FOLDER, which holds an experiment.
     """
-    from ..codec.specs import DataSpec, ModelSpec
+    from ..evaluation.specs import DataSpec, ModelSpec
     from .circuit_models import compare_energy
 
     options.import_from(app_dir)
@@ -390,7 +390,7 @@ def _metrics_command(
     loader_workers: options.LoaderWorkers = 0,
 ) -> None:
     """Put the weights of every run into the network, and measure it."""
-    from ..codec.specs import DataSpec, ModelSpec
+    from ..evaluation.specs import DataSpec, ModelSpec
     from .circuit_models import measure_runs
 
     options.import_from(app_dir)

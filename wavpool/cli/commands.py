@@ -13,9 +13,9 @@ from ..codec.bench import state_bytes
 from ..codec.compression import compress, zeroed_sentence
 from ..codec.errors import CompressionWarning
 from ..codec.model import load
-from ..codec.sources import is_weights
-from ..codec.specs import DataSpec, ModelSpec
 from ..errors import UserError
+from ..evaluation.sources import is_weights
+from ..evaluation.specs import DataSpec, ModelSpec
 from ..files import write_with
 from .progress import compressing, say, warn
 

@@ -13,9 +13,9 @@ from rich.table import Table
 from ..codec import methods
 from ..codec.bench import Subject
 from ..codec.points import Curve, Row, curve_of, read_cliffs
-from ..codec.specs import DataSpec, ModelSpec
 from ..codec.sweep import SweepEvent, sweep
 from ..errors import UserError
+from ..evaluation.specs import DataSpec, ModelSpec
 from .commands import check_folder
 from .progress import bar, say
 

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from .. import __version__
 from ..errors import UserError
+from ..evaluation.batches import Batches, batch_size
+from ..evaluation.metrics import Estimate, as_row, evaluate, inference_seconds, predict
+from ..evaluation.specs import DataSpec, ModelSpec
 from . import methods
-from .batches import Batches, batch_size
 from .cliff import TARGETS, NothingHolds, Point, bisect, critical_size, knee
-from .evaluate import Estimate, as_row, evaluate, inference_seconds, predict
 from .model import CompressedModel, load
 from .points import ORIGINAL, Curve, Row, check_settings, claim, curve_of, read_point, read_points, write_point
-from .specs import DataSpec, ModelSpec
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .batches import Inputs, batch_size, checked_forward
-from .evaluate import Predictions
+from ..evaluation.batches import Inputs, batch_size, checked_forward
+from ..evaluation.metrics import Predictions
 
 
 def check_inputs(model: nn.Module, batches: Sequence[Inputs]) -> Tensor:

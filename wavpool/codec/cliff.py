@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from .evaluate import Estimate, Z
+from ..evaluation.metrics import Estimate, Z
 
 Floats = NDArray[np.float64]
 T = TypeVar("T")

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..evaluation.batches import Batch, Batches, as_batches, batch_size, split_samples
+from ..evaluation.metrics import Predictions, divergence, predict
 from . import coders, methods
-from .batches import Batch, Batches, as_batches, batch_size, split_samples
 from .checks import check_comparable
 from .drop import foretold
 from .errors import CompressionWarning
-from .evaluate import Predictions, divergence, predict
 from .finetune import fine_tune, steps_of
 from .model import CompressedModel
 from .parts import Parts

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from .evaluate import REPLICATES, Estimate, Predictions, divergence
+from ..evaluation.metrics import REPLICATES, Estimate, Predictions, divergence
 
 POINTS_OF_DIVERGENCE = 15.0
 """Points of accuracy a nat of KL(original || compressed) on unseen data: mostly 11 to 18 of ResNet-20 and ResNet-56, as

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..errors import UserError
-from .batches import Inputs, batch_size, forward, joined, rows_of
+from ..evaluation.batches import Inputs, batch_size, forward, joined, rows_of
 from .calibrate.feedback import LEAST_MEAN
 from .calibrate.rounding import RATE
 from .calibrate.sensitivity import TEMPERATURE

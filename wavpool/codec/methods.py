@@ -13,8 +13,8 @@ import numpy as np
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..evaluation.batches import Inputs
 from . import prune, trellis
-from .batches import Inputs
 from .calibrate.passes import Calibrated, check_basis, corrected_biases
 from .checks import check_classifier, check_inputs
 from .data_free import Weight, Weights

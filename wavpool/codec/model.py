@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from .. import __version__
+from ..evaluation.metrics import Estimate
 from ..files import write_with
 from .coded import Coded, Method, Stream, decode, describe, encode, encode_lossless, read, reconstruct
 from .container import Closing, Container, Entry, dumps
 from .errors import WvpError
-from .evaluate import Estimate
 from .header import DEFAULT_MAX_BYTES
 from .parts import Parts, ties, zeros
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ... import files, pages
-from ...codec.batches import Batch
-from ...codec.evaluate import predict
 from ...errors import UserError
+from ...evaluation.batches import Batch
+from ...evaluation.metrics import predict
 from ..circuit import Circuit
 from ..comparison import compare, records
 from ..costs import Costs

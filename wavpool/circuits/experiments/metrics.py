@@ -7,8 +7,8 @@ from typing import Any
 from torch import nn
 
 from ... import files
-from ...codec.batches import Batch
-from ...codec.evaluate import as_row, evaluate, predict
+from ...evaluation.batches import Batch
+from ...evaluation.metrics import as_row, evaluate, predict
 from ..quantized import weights_of, with_weights
 from .folder import check_weights, opened, outputs_of, results_of
 

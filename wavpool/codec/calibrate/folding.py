@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..batches import Inputs, forward
+from ...evaluation.batches import Inputs, forward
 from .layers import Weighted, is_weighted
 
 TOLERANCE = 1e-3  # relative change of the outputs above which a folding was none

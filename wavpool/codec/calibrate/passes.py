@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ...evaluation.batches import Inputs, joined
 from ..bases import Basis, bases_of
-from ..batches import Inputs, joined
 from ..coded import DTYPES, Coded, reconstruct
 from ..layout import Layout, layout_of
 from ..parts import Parts, coded_floats, coded_vector, ties

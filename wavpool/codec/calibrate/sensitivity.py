@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..batches import Inputs, forward
+from ...evaluation.batches import Inputs, forward
 from .layers import channel_axis
 
 TEMPERATURE = 4.0

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..batches import Inputs, forward
+from ...evaluation.batches import Inputs, forward
 from .layers import channel_axis, is_weighted
 
 Visit = Callable[[str, nn.Module, Tensor, Tensor], None]

@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from wavpool.codec import batches
-from wavpool.codec.batches import Batches, as_batches, forward, split_batch
-from wavpool.codec.sources import SourceError, load_data, load_model, read_state
+from wavpool.evaluation import batches
+from wavpool.evaluation.batches import Batches, as_batches, forward, split_batch
+from wavpool.evaluation.sources import SourceError, load_data, load_model, read_state
 
 NETS = """
 import torch

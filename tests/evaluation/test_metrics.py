@@ -10,7 +10,7 @@ from sklearn import metrics
 from torch import Tensor, nn
 
 from wavpool.codec.cliff import Point, bisect, critical_size, knee, monotone
-from wavpool.codec.evaluate import (
+from wavpool.evaluation.metrics import (
     Estimate,
     Predictions,
     as_row,
