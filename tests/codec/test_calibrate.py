@@ -226,15 +226,14 @@ def test_biases_make_up_for_mean_errors(trained: tuple[nn.Module, Tensor, Tensor
     folded = copy.deepcopy(model)
     with torch.no_grad():
         fold_batchnorm(folded, images[:4])
-    coarse = Calibrated(folded, [images[:200]], "none").at(1.5).parts
-    weights = {name: part for name, part in coarse.items() if name.endswith("weight")}
+    weights = {name: value + 0.2 * value.std() for name, value in folded.state_dict().items() if value.ndim > 1}
     corrected = weights | corrected_biases(folded, [images[:200]], weights)
     original = folded(images[300:600])
     plain, better = (
         float((with_parts(folded, parts)(images[300:600]) - original).detach().mean(0).square().sum())
         for parts in (weights, corrected)
     )
-    assert better < 0.5 * plain
+    assert better < 0.05 * plain
 
 
 def test_inputs_of_several_shapes_are_refused(trained: tuple[nn.Module, Tensor, Tensor]) -> None:

@@ -190,8 +190,8 @@ def corrected_biases(model: nn.Module, batches: Sequence[Inputs], parts: Parts) 
         part = parts.get(f"{name}.weight")
         if isinstance(module, _BatchNorm):
             replace(name, module.bias + _channel_mean(original - twin, 1) * module.weight)
-        elif isinstance(part, Coded):
-            twins.replace(name, "weight", reconstruct(part))
+        elif part is not None:
+            twins.replace(name, "weight", reconstruct(part) if isinstance(part, Coded) else part)
 
     def after(name: str, bias: Tensor, original: Tensor, twin: Tensor) -> Tensor:
         gap = _channel_mean(original - twin, channel_axis(layers[name], original))
