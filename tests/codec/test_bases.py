@@ -1,5 +1,6 @@
 """Layouts and bases: views that return, orthonormal round trips, honest levels, exact inverses."""
 
+import itertools
 import math
 
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from wavpool.codec.bases import Basis, _integer_matrices, basis_for, candidates, check_size, orthonormal
+from wavpool.codec.bases import Basis, basis_for, candidates, check_size, orthonormal
+from wavpool.codec.exact import IntegerMatrix, integer_matrices, invert
 from wavpool.codec.layout import Kind, Layout, layout_of
 from wavpool.codec.scales import factor, nearest_index
 from wavpool.transforms import filter_bank, get_transform, transform_names
@@ -65,8 +67,9 @@ def test_every_orthonormal_transform_returns_over_everything(name: str) -> None:
         assert coefficients.shape == weight.shape
         assert math.isclose(coefficients.square().sum(), weight.square().sum(), rel_tol=1e-9)
         torch.testing.assert_close(basis.inverse(coefficients, layout), weight, rtol=0, atol=1e-9)
-        exact = basis.exact_inverse(coefficients.numpy(), layout)
-        np.testing.assert_allclose(exact, weight.numpy(), rtol=0, atol=1e-6)
+        exact, rows = torch.empty_like(weight), [(slice(None), coefficients.numpy())]
+        invert(basis, layout, rows.copy, exact)
+        torch.testing.assert_close(exact, weight, rtol=0, atol=1e-6)
 
 
 def test_basis_is_the_matrices_it_says() -> None:
@@ -161,27 +164,35 @@ def test_candidates_are_different_and_fit() -> None:
 def test_exact_inverse_is_integer_arithmetic(text: str, cols: int, seed: int) -> None:
     """The float64 product equals the product of the same integers in int64 digits, which no order of sums changes."""
     layout = Layout(Kind.KERNEL, (5, cols, 3, 3))
-    left, right = _integer_matrices(basis_for(text, layout), layout)
-    for matrix in (left, right):
-        if matrix is None:
-            continue
+    for matrix in filter(None, integer_matrices(basis_for(text, layout), layout)):
         limit = 2**matrix.value_bits
-        x = np.random.default_rng(seed).integers(-limit, limit, (4, len(matrix.high)), endpoint=True)
+        x = np.random.default_rng(seed).integers(-limit, limit, (4, matrix.length), endpoint=True)
         x[0] = limit
-        for part in (matrix.high, matrix.low):
-            if part is not None:
-                exact = x.astype(object) @ part.astype(np.int64).astype(object)
-                assert np.array_equal((x.astype(np.float64) @ part).astype(object), exact)
-                assert max(abs(x.astype(object)) @ np.abs(part).astype(np.int64).astype(object)[:, 0]) < 2**53
+        for part in itertools.chain.from_iterable(map(matrix.columns, matrix.blocks)):
+            exact = x.astype(object) @ part.astype(np.int64).astype(object)
+            assert np.array_equal((x.astype(np.float64) @ part).astype(object), exact)
+            assert max(abs(x.astype(object)) @ np.abs(part).astype(np.int64).astype(object)[:, 0]) < 2**53
 
 
 def test_large_matrices_are_in_two_parts_of_the_same_integers() -> None:
     layout = layout_of((1000, 1280))
     basis = basis_for("dct", layout)
-    _, matrix = _integer_matrices(basis, layout)
-    assert matrix.low is not None
-    whole = (matrix.high * 2.0**matrix.split + matrix.low) / 2.0**matrix.bits
+    _, matrix = integer_matrices(basis, layout)
+    assert len(matrix.blocks) > 1
+    high, low = (np.hstack(part) for part in zip(*map(matrix.columns, matrix.blocks), strict=True))
+    whole = (high * 2.0**matrix.split + low) / 2.0**matrix.bits
     assert np.abs(whole - basis.matrices(layout)[1].numpy()).max() <= 2.0**-matrix.bits / 2
+
+
+@pytest.mark.parametrize("name", ["dct2", "rdft", "db2", "wht"])
+def test_matrices_are_the_same_in_blocks(name: str) -> None:
+    whole, pieces = IntegerMatrix(name, (8, 16), 24, 128**2), IntegerMatrix(name, (8, 16), 24, 700)
+    assert (len(whole.blocks), len(pieces.blocks)) == (1, 26)
+    assert (whole.split, whole.value_bits) == (pieces.split, pieces.value_bits)
+    for one, many in zip(
+        whole.columns(whole.blocks[0]), zip(*map(pieces.columns, pieces.blocks), strict=True), strict=True
+    ):
+        assert np.array_equal(one, np.hstack(many))
 
 
 def test_extra_bits_keep_entries_away_from_ties() -> None:

@@ -31,13 +31,23 @@ with load(sys.argv[2]) as file:
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells a process's peak of memory")
-@pytest.mark.parametrize(("method", "profile"), [("uniform", "small"), ("trellis", "small"), ("uniform", "fast")])
-def test_decoding_takes_the_model_and_one_tensor(method: str, profile: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("method", "profile", "basis"),
+    [
+        ("uniform", "small", "none"),
+        ("trellis", "small", "none"),
+        ("uniform", "fast", "none"),
+        ("uniform", "fast", "dct@row"),
+        ("uniform", "fast", "dct@map:2x32x32"),
+        ("trellis", "fast", "haar@matrix"),
+    ],
+)
+def test_decoding_takes_the_model_and_one_tensor(method: str, profile: str, basis: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    models = nn.Linear(64, 64), nn.Sequential(*[nn.Linear(2048, 1024, bias=False) for _ in range(3)])
+    models = nn.Linear(1024, 128), nn.Sequential(*[nn.Linear(2048, 1024, bias=False) for _ in range(3)])
     paths = [tmp_path / "small.wvp", tmp_path / "large.wvp"]
-    for model, path in zip(models, paths, strict=True):
-        compress(model, method=method, step=2.0, basis="none", profile=profile).save(path)
+    for model, path, name in zip(models, paths, (basis.replace(":2x", ":1x"), basis), strict=True):
+        compress(model, method=method, step=2.0, basis=name, profile=profile).save(path)
     result = subprocess.run([sys.executable, "-c", READ, *map(str, paths)], capture_output=True, text=True, check=True)
     tensor = 1024 * 2048 * 4
     assert int(result.stdout) <= 3 * tensor + tensor + 2 * paths[1].stat().st_size + 2 * MIB

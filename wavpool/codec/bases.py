@@ -1,4 +1,4 @@
-"""The orthonormal bases that coefficients are written in, and their inverses in exact arithmetic.
+"""The orthonormal bases that coefficients are written in; `exact` has their inverses in exact arithmetic.
 
 A basis is a transform of `wavpool.transforms` and what it acts over:
 
@@ -11,27 +11,18 @@ A basis is a transform of `wavpool.transforms` and what it acts over:
 
 All four are `left @ W @ blockdiag(right, ..., right).T` with `right` of shape (n, n), and `left` of (rows, rows) for
 `matrix` alone.
-
-The inverse decides the weights, so it gives the same bits on every machine: coefficients and matrices are rounded to
-integers so small that every partial sum of their float64 product is an integer below 2**53, and therefore exact in
-whatever order a BLAS adds.
 """
 
-import functools
 import math
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from wavpool.transforms import Transform, WaveletTransform, get_transform, transform_names
 
-from .layout import Kind, Layout
-
-Array = NDArray[np.float64]
+from .layout import Layout
 
 SIDES = ("taps", "row", "matrix", "map")  # what a transform acts over; a file stores the position
 # Transforms whose position in this tuple a file stores instead of the name: only ever append.
@@ -50,33 +41,8 @@ COMMON: tuple[str, ...] = (
     "wht",
 )
 COMMON += ("haar", "db1", "db2", "db3", "db4", "db6", "db8", "sym2", "sym4", "sym8", "coif1", "coif2", "coif3")
-VALUE_BITS = 25  # of a coefficient at least, before it is multiplied with a matrix
 LEAST_MATRIX = 2**20  # elements that a matrix may have however small its tensor is
 MATRIX_BITS = 24  # fractional bits of a matrix entry, and up to 3 more
-
-
-class Matrix(NamedTuple):
-    """An orthonormal matrix in integers: `(high * 2**split + low) / 2**bits`, right to half a unit."""
-
-    high: Array
-    low: Array | None  # absent, and `split` 0, where one product is precise enough
-    split: int
-    bits: int
-    value_bits: int  # integers up to 2**value_bits in size may be multiplied with `high` and `low`
-
-    def exact(self, x: Array) -> Array:
-        """`x @ matrix` for x of shape (m, ..., n), each of the m rows rounded to `value_bits` bits first.
-
-        The bits of the result do not depend on the machine.
-        """
-        largest = np.abs(x).max(axis=tuple(range(1, x.ndim)), keepdims=True, initial=0.0)
-        shift = self.value_bits - np.frexp(largest)[1]
-        integers = np.rint(x * np.ldexp(1.0, shift)).reshape(-1, x.shape[-1])
-        product = integers @ self.high
-        if self.low is not None:
-            product = product * 2.0**self.split + integers @ self.low
-        scaled: Array = product.reshape(x.shape) * np.ldexp(1.0, -shift - self.bits)
-        return scaled
 
 
 @dataclass(frozen=True)
@@ -90,6 +56,7 @@ class Basis:
         over: `none` with the identity, else `taps`, `row`, `matrix` or `map:CxHxW`.
         extra_bits: 0 to 3 bits beyond 24 that the exact inverse rounds matrices to; a file stores it.
 
+    >>> from wavpool.codec.layout import Kind
     >>> layout = Layout(Kind.KERNEL, (8, 4, 3, 3))
     >>> basis = basis_for("haar", layout)
     >>> str(basis), basis.level(layout), str(basis_for("db2", layout)), basis_for("db2@row", layout).level(layout)
@@ -163,7 +130,7 @@ class Basis:
         return self._apply(weight, layout, inverse=False)
 
     def inverse(self, coefficients: Tensor, layout: Layout) -> Tensor:
-        """Inverse of `forward`, in floating point; see `exact_inverse`."""
+        """Inverse of `forward`, in floating point; see `exact.invert`."""
         return self._apply(coefficients, layout, inverse=True)
 
     def _apply(self, x: Tensor, layout: Layout, inverse: bool) -> Tensor:
@@ -175,21 +142,6 @@ class Basis:
         if left is not None:
             y = ((left.mT if inverse else left) @ y.reshape(layout.rows, -1)).contiguous()
         return y.reshape(x.shape)
-
-    def exact_inverse(self, x: Array, layout: Layout) -> Array:
-        """Inverse of `forward` for float64 (m, cols, taps), the same bits on every machine.
-
-        Args:
-            x: some rows; all of them where the basis mixes rows.
-            layout: of the whole weight.
-        """
-        if self.is_identity:
-            return x
-        left, right = _integer_matrices(self, layout)
-        shape = x.shape
-        if left is not None:
-            x = np.ascontiguousarray(left.exact(np.ascontiguousarray(x.reshape(len(x), -1).T)).T)
-        return right.exact(x.reshape(len(x), -1, len(right.high))).reshape(shape)
 
 
 def basis_for(text: str, layout: Layout) -> Basis:
@@ -236,6 +188,7 @@ def candidates(layout: Layout, maps: tuple[int, int, int] | None = None) -> tupl
         layout: of the weight.
         maps: (C, H, W) where the columns are the pixels of images, as in the first layer of a multilayer perceptron.
 
+    >>> from wavpool.codec.layout import Kind
     >>> [str(basis) for basis in candidates(Layout(Kind.KERNEL, (8, 4, 3, 3)))]
     ['none', 'dct2@taps', 'dst1@taps', 'rdft@taps', 'haar:1@taps']
     """
@@ -294,21 +247,6 @@ def check_size(basis: Basis, layout: Layout) -> None:
         raise ValueError(f"{basis} needs a matrix of {length} x {length} for a tensor of {layout.size}; take none")
 
 
-def _integer_matrices(basis: Basis, layout: Layout) -> tuple[Matrix | None, Matrix]:
-    """`Basis.matrices`, rounded; those of up to 256 x 256 are kept."""
-    if basis.side == "taps":  # the same for all layers of a kernel
-        layout = Layout(Kind.KERNEL, (1, 1, *layout.kernel))
-    return (_kept if matrix_length(basis, layout) <= 256 else _computed)(basis, layout)
-
-
-def _computed(basis: Basis, layout: Layout) -> tuple[Matrix | None, Matrix]:
-    left, right = basis.matrices(layout)
-    return None if left is None else _rounded(left, basis.extra_bits), _rounded(right, basis.extra_bits)
-
-
-_kept = functools.lru_cache(maxsize=16)(_computed)
-
-
 def _with_extra_bits(basis: Basis, layout: Layout) -> Basis:
     """The number of extra bits with which no entry is near the middle between two integers.
 
@@ -320,23 +258,6 @@ def _with_extra_bits(basis: Basis, layout: Layout) -> Basis:
         scaled = [m * 2.0 ** (MATRIX_BITS + extra) for m in matrices]
         margins.append(min(float(np.abs(m - np.floor(m) - 0.5).min()) for m in scaled))
     return replace(basis, extra_bits=int(np.argmax(margins)))
-
-
-def _rounded(matrix: Tensor, extra_bits: int) -> Matrix:
-    """`matrix` in integers, in two parts where one would leave fewer than `VALUE_BITS` bits to what it multiplies."""
-    bits = MATRIX_BITS + extra_bits
-    high = np.rint(matrix.numpy() * 2.0**bits)
-    if _value_bits(high) >= VALUE_BITS:
-        return Matrix(high, None, 0, bits, _value_bits(high))
-    split = bits // 2
-    low = high - np.rint(high * 2.0**-split) * 2.0**split
-    high = (high - low) * 2.0**-split
-    return Matrix(high, low, split, bits, min(_value_bits(high), _value_bits(low)))
-
-
-def _value_bits(integers: Array) -> int:
-    """The size of the values whose products with a column of integers add up to less than 2**53."""
-    return 53 - int(np.abs(integers).sum(axis=0).max()).bit_length()
 
 
 def _map_size(over: str) -> tuple[int, int, int]:

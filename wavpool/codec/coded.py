@@ -13,14 +13,15 @@ A coded weight is T^-1 of the coefficients
     value(q) * 2**(row[r] / 16) * 2**(col[c] / 4) * 2**(tap[t] / 4)
 
 where value(q) is q itself; or `codebook[q + zero]`; or, of a trellis, `trellis.levels(q)`. The inverse transform
-is exact (see `bases`), so that a stream decodes to the same bits on every machine, within about 2**-25 of the largest
+is exact (see `exact`), so that a stream decodes to the same bits on every machine, within about 2**-25 of the largest
 coefficient of its row from the real number.
 """
 
 import dataclasses
 import enum
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ from torch import Tensor
 from . import coders, lossless
 from .bases import Basis, check_size
 from .errors import TooFine, WvpError
+from .exact import invert
 from .fields import Reader, varint
 from .indices import Indices, read_indices, write_indices
 from .layout import Kind, Layout
@@ -256,20 +258,24 @@ def describe(method: int, meta: bytes, shape: Sequence[int]) -> dict[str, Any]:
 
 def reconstruct(coded: Coded) -> Tensor:
     """The tensor that a coded weight decodes to, bit for bit, on the CPU."""
-    layout = coded.layout
-    rows, cols, taps = layout.size
+    out = torch.empty(coded.layout.size, dtype=coded.dtype)
+    invert(coded.basis, coded.layout, functools.partial(_coefficients, coded), out)
+    return coded.layout.restore(out)
+
+
+def _coefficients(coded: Coded) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """A pass over what the integers stand for, steps included, some rows at a time: (len, cols, taps)."""
+    rows, cols, taps = coded.layout.size
     row = factor(coded.row, ROW_FRACTION)[:, None, None]
     column = factor(coded.col[:, None] + coded.tap, COLUMN_FRACTION)
-    out = torch.empty(layout.size, dtype=coded.dtype)
-    step = rows if coded.basis.mixes_rows else 4 * max(1, BLOCK // (4 * cols * taps))
+    step = 4 * max(1, BLOCK // (4 * cols * taps))
     odd = np.zeros(4, dtype=np.int8)
     for start in range(0, rows, step):
         block = slice(start, start + step)
         coefficients = _values(coded, block, odd)
         coefficients *= column
         coefficients *= row[block]
-        out[block] = torch.from_numpy(coded.basis.exact_inverse(coefficients, layout))
-    return layout.restore(out)
+        yield block, coefficients
 
 
 def _values(coded: Coded, block: slice, odd: NDArray[np.int8]) -> NDArray[np.float64]:
