@@ -24,7 +24,7 @@ from ..codec.evaluate import predict
 from ..codec.specs import DataSpec, ModelSpec
 from ..errors import UserError
 from .progress import bar, say
-from .sweeping import words
+from .sweeping import counted, words
 
 CALIBRATION = 32  # batches
 
@@ -53,7 +53,7 @@ def quantize(model: ModelSpec, data: DataSpec, output: Path, qat: int, learning_
         result = quantized.post_training(source.network, some)
     quantized.save(result, output)
     weights = quantized.weights_of(result)
-    say(f"{output}: {len(weights)} int8 layers, {sum(each.size for each in weights.values()):,} weights")
+    say(f"{output}: {counted(len(weights), 'int8 layer')}, {sum(each.size for each in weights.values()):,} weights")
 
 
 def evaluate(model: ModelSpec, data: DataSpec, weights: Path) -> None:
@@ -76,7 +76,7 @@ def sweep_offsets(
         )  # fmt: skip
     for row in rows:
         say(f"{row['offset']:>+5}: accuracy {row['accuracy']:.4f}")
-    say(f"{output}: {len(rows)} offsets")
+    say(f"{output}: {counted(len(rows), 'offset')}")
 
 
 def measure_runs(folder: Path, model: ModelSpec, data: DataSpec, weights: Path, top: int | None) -> None:
@@ -88,7 +88,7 @@ def measure_runs(folder: Path, model: ModelSpec, data: DataSpec, weights: Path, 
         cost = f", error {row['error']:,}, energy {row['energy']:.4g} pJ" if row["error"] != "" else ""
         run = f" run {row['run']}" if row["run"] != "" else ""
         say(f"{row['subexperiment']}{run}: accuracy {row['accuracy']:.4f}{cost}")
-    say(f"{folder / 'model_metrics.csv'}: {len(rows)} rows")
+    say(f"{folder / 'model_metrics.csv'}: {counted(len(rows), 'row')}")
 
 
 def compare_energy(
