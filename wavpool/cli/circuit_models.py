@@ -27,6 +27,7 @@ from .progress import bar, say
 from .sweeping import counted, words
 
 CALIBRATION = 32  # batches
+RATE = 0.001  # of quantisation-aware training
 
 
 def train(model: ModelSpec, data: DataSpec, output: Path, epochs: int, learning_rate: float, seed: int) -> None:
@@ -40,14 +41,18 @@ def train(model: ModelSpec, data: DataSpec, output: Path, epochs: int, learning_
     say(f"{output}: {output.stat().st_size:,} bytes")
 
 
-def quantize(model: ModelSpec, data: DataSpec, output: Path, qat: int, learning_rate: float, seed: int) -> None:
+def quantize(model: ModelSpec, data: DataSpec, output: Path, qat: int, learning_rate: float | None, seed: int) -> None:
     """Quantise, and write the state."""
+    if learning_rate is not None and not qat:
+        raise UserError("--learning-rate has no effect without training: give --qat EPOCHS, too")
     torch.manual_seed(seed)
     source = model.load()
     batches = data.load(source)
     if qat:
         shuffled = Shuffled(batches, data.batch_size, seed)
-        result = quantized.quantization_aware(source.network, shuffled, qat, learning_rate, tell=say)
+        result = quantized.quantization_aware(
+            source.network, shuffled, qat, RATE if learning_rate is None else learning_rate, tell=say
+        )
     else:
         some = [batch for number, batch in enumerate(batches) if number < CALIBRATION]
         result = quantized.post_training(source.network, some)

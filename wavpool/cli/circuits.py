@@ -62,7 +62,7 @@ def quantize(
     qat: Annotated[
         int, typer.Option(min=0, metavar="EPOCHS", help="Train with rounded weights; 0: calibrate alone (PTQ).")
     ] = 0,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Of that training.")] = 0.001,
+    learning_rate: Annotated[float | None, typer.Option(min=0, help="Of that training.", show_default="0.001")] = None,
     seed: options.Seed = 0,
     model_kwargs: options.ModelKwargs = None,
     checkpoint: options.Checkpoint = None,
