@@ -42,13 +42,19 @@ def command(*words: str) -> None:
     subprocess.run([sys.executable, "-W", "ignore", "-m", "wavpool.cli", "circuits", *words], check=True)
 
 
-def compute(folder: Path) -> None:
-    """All that is not there yet."""
+def quantized_network(folder: Path) -> str:
+    """The file of the int8 state, which is made where it is not there yet."""
     floats, weights = str(folder / "lenet.safetensors"), str(folder / "lenet_int8.pth")
     if not Path(floats).exists():
         command("train-model", *MODEL, TRAIN, "--epochs", "12", "-o", floats)
     if not Path(weights).exists():
         command("quantize", *MODEL, TRAIN, "--checkpoint", floats, "--qat", "2", "-o", weights)
+    return weights
+
+
+def compute(folder: Path) -> None:
+    """All that is not there yet."""
+    weights = quantized_network(folder)
     command("evaluate", *MODEL, TEST, "--weights", weights)
     for name, (_, runs, generations) in EXPERIMENTS.items():
         target = str(folder / name)
@@ -93,13 +99,18 @@ def _span(values: Sequence[float], form: str) -> str:
     return f"{middle} ({form.format(min(values))} to {form.format(max(values))})"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Compute and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parsed(description: str | None, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The folders of the command line; what is computed in them uses one thread."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, default=Path("runs/circuits"))
     parser.add_argument("--output", type=Path, default=Path("results/circuits"))
-    chosen = parser.parse_args(arguments)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Compute and write."""
+    chosen = parsed(__doc__, arguments)
     compute(chosen.folder)
     rows = table(chosen.folder)
     files.write_csv(chosen.output / "lenet.csv", rows)

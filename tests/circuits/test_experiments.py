@@ -3,8 +3,11 @@
 import csv
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from typer.main import get_command
 
 import wavpool  # noqa: F401  # registers lenet5
 from wavpool.circuits import Settings, quantized
@@ -22,7 +26,9 @@ from wavpool.circuits.experiments.plan import Options
 from wavpool.circuits.learning import Shuffled, fit
 from wavpool.circuits.selection import core, ring
 from wavpool.circuits.sensitivity import sensitivity
-from wavpool.cli import circuits as commands
+from wavpool.cli.app import app
+from wavpool.cli.circuit_options import ANCESTORS, takes
+from wavpool.cli.circuit_options import EXPERIMENTS as COMMANDS
 from wavpool.cli.run import run
 from wavpool.errors import UserError
 from wavpool.parallel import Place
@@ -177,14 +183,50 @@ def test_every_experiment_runs(name: str, network: torch.nn.Module, weights: dic
     assert found
     again = folders.train(tmp_path, name, weights, options, 2)
     assert again == found
+    with pytest.raises(UserError, match="another experiment"):
+        folders.train(tmp_path, name, weights, Options(errors=(3,)), 2)
     network = quantized.with_weights(network, weights)
+    if name == "worst_case":
+        with pytest.raises(UserError, match="about no network's weights"):
+            model_metrics(tmp_path, network, digits(128))
+        return
     rows = model_metrics(tmp_path, network, digits(128))
     assert len(rows) == len(found) + 1 + (name == "chain")
     assert all(0 <= row["accuracy"] <= 1 for row in rows)
     with (tmp_path / "model_metrics.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(rows)
-    with pytest.raises(UserError, match="another experiment"):
-        folders.train(tmp_path, name, weights, Options(errors=(3,)), 2)
+
+
+@pytest.mark.parametrize("name", list(EXPERIMENTS))
+def test_an_experiment_takes_exactly_the_options_that_have_an_effect(name: str, weights: dict[str, Any]) -> None:
+    def planned(**options: Any) -> list[Any]:
+        plan = experiment(name).plan(weights, Options(**options))
+        places = [[(part.layer, part.positions.tolist()) for side in sub.cases[0] for part in side] for sub in plan]
+        return [(sub.name, sub.grid, place) for sub, place in zip(plan, places, strict=True)]
+
+    tried = {
+        "rows": 64, "columns": 64, "layers": ("1",), "input_layers": ("1",), "output_layers": ("0",), "count": 2,
+        "sizes": ((4, 4),),
+    }  # fmt: skip
+    effective = {option for option, value in tried.items() if planned(**{option: value}) != planned()}
+    if name in ("grid_size", "reversed_single_filter"):
+        effective -= {"rows", "columns"}  # would make all sizes the same
+    if name == "single_filter_zero_outter":
+        effective.add("count")  # bounds the kernels whose core holds a zero, which this network lacks
+    words = {"columns": "cols"}
+    assert {words.get(option, option) for option in effective} == takes(name) - {"weights"}
+    assert ("weights" in takes(name)) == (name != "worst_case")
+
+
+@pytest.mark.parametrize(("name", "options", "sentence"), [
+    ("mobilenet", Options(layers=("0",), output_layers=("1",)), "give one of the two"),
+    ("mobilenet", Options(input_layers=("0", "1")), "one name to --input-layers"),
+    ("single_channel", Options(layers=("0", "1")), "one name to --layers"),
+    ("single_filter", Options(layers=("0", "1")), "or a greater --count"),
+])  # fmt: skip
+def test_layers_without_effect_are_refused(name: str, options: Options, sentence: str, weights: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=sentence):
+        experiment(name).plan(weights, options)
 
 
 def test_found_weights_come_to_their_places(weights: dict[str, Any]) -> None:
@@ -221,7 +263,7 @@ def test_batches_are_merged(weights: dict[str, Any], tmp_path: Path) -> None:
     for batch in range(2):
         folders.train(parts, "single_filter", weights, options, 4, batches=folders.Batches(2, batch))
     _, (sub,) = folders.opened(parts, weights)
-    assert folders.unfinished(parts, [sub], 5) == {sub.name: [4]}
+    assert folders.unfinished(parts, [sub.name], 5) == {sub.name: [4]}
     strip = lambda results: [  # noqa: E731
         {key: value for key, value in each.items() if key not in ("seconds", "provenance")} for each in results
     ]
@@ -229,8 +271,23 @@ def test_batches_are_merged(weights: dict[str, Any], tmp_path: Path) -> None:
     assert [path.name for path in folders.merge(parts)] == [sub.name]
     assert strip(folders.results_of(parts, sub)) == strip(whole)
     assert not list(parts.glob("*_batch_*"))
+    with pytest.raises(UserError, match=f"are merged: `wavpool circuits resume {parts}`"):
+        folders.train(parts, "single_filter", weights, options, 4, batches=folders.Batches(2, 0))
     with pytest.raises(UserError, match="do not divide"):
         folders.train(tmp_path / "odd", "single_filter", weights, options, 4, batches=folders.Batches(3))
+
+
+def test_a_stopped_search_of_other_weights_is_kept(weights: dict[str, Any], tmp_path: Path) -> None:
+    """A folder with a checkpoint is refused before anything in it is written."""
+    options = Options(settings=Settings(generations=20))
+    folders.train(tmp_path, "single_filter", weights, options, 1)
+    (target,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    (target / "result.0.json").rename(target / "checkpoint.0.npz")
+    before = (target / "train.data").read_bytes()
+    other = {name: values + np.int8(1) for name, values in weights.items()}
+    with pytest.raises(UserError, match=r"other weights, settings or costs.*choose another folder, or remove this one"):
+        folders.train(tmp_path, "single_filter", other, options, 1)
+    assert (target / "train.data").read_bytes() == before
 
 
 def test_accuracy_falls_with_what_is_added(network: torch.nn.Module, tmp_path: Path) -> None:
@@ -246,7 +303,7 @@ def test_accuracy_falls_with_what_is_added(network: torch.nn.Module, tmp_path: P
 
 def command(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "wavpool.cli", "circuits", *words],
+        [sys.executable, "-m", "wavpool.cli", "circuits", *words],
         cwd=cwd, capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
 
@@ -287,7 +344,17 @@ def test_the_command_from_a_network_to_its_accuracy(
     assert said("single_filter", "submit", *search, "--runs", "3").count("run ") == 3
     settings = json.loads((tmp_path / "found/experiment.json").read_text())["options"]["settings"]
     assert (settings["children"], settings["mutation_rate"]) == (1, 0.0)
-    assert "3 of 4 finished; left: 3" in said("status", "found", "--runs", "4")
+    assert "3 of 3 runs finished\n" in said("status", "found")
+    assert "3 of 4 runs finished; left: 3\nto go on: wavpool circuits resume found" in said(
+        "status", "found", "--runs", "4"
+    )
+    (tmp_path / "found/stages.stage1.conv_0_0_mse_0_5_5/result.1.json").unlink()
+    assert said("single_filter", "train", *search).count("run ") == 3  # as many as it was begun with
+    (tmp_path / "found/stages.stage1.conv_0_0_mse_0_5_5/result.1.json").unlink()
+    assert "left: 1" in (resumed := said("resume", "found"))  # weights and all else are noted
+    assert resumed.count("run ") == 3
+    alone = command("evaluate", *subject, "--weights", "int8.pth", cwd=tmp_path)
+    assert (alone.returncode, alone.stderr) == (0, "")  # none of torch's announcements
     measured = said("single_filter", "model-metrics", "found", *subject, "--weights", "int8.pth")
     assert measured.count("accuracy") == 4
     told = said("compare", "found", *subject, "--weights", "int8.pth")
@@ -305,6 +372,17 @@ def test_the_command_from_a_network_to_its_accuracy(
     (["worst_case", "train", "-o", "x", "--children", "4", "--population-max", "8"], "not both"),
     (["worst_case", "train", "-o", "x", "--mse-thresholds", "a"], "--mse-thresholds"),
     (["worst_case", "submit", "-o", "x", "--cluster", "cloud"], "choose of processes, dask, pbs, slurm"),
+    (["worst_case", "train", "a.pth", "-o", "x"], "WEIGHTS has no effect on worst_case: leave it out"),
+    (["le_selector", "train", "a.pth", "-o", "x", "--sizes", "5x5"], "on le_selector: give --rows and --cols"),
+    (["grid_size", "train", "a.pth", "-o", "x", "--rows", "5"], "--rows has no effect on grid_size: give --sizes"),
+    (["layer_bypass", "train", "a.pth", "-o", "x", "--layers", "0"], "give --input-layers and --output-layers"),
+    (["worst_case", "train", "-o", "x", "--batch", "0"], "--batch has no effect without --batches"),
+    (["worst_case", "train", "-o", "x", "--scheduler", "tcp://a:1"], "give --cluster dask"),
+    (["worst_case", "submit", "-o", "x", "--scheduler", "tcp://a:1", "--workers", "2"], "whose workers are there"),
+    (["worst_case", "submit", "-o", "x", "--cluster-option", "queue=q"], "give --cluster pbs or slurm"),
+    (["quantize", "lenet5", "d:d", "-o", "x.pth", "--learning-rate", "0.1"], "no effect without training: give --qat"),
+    (["merge", "x"], "there is no folder x"),
+    (["resume", "x"], "holds no experiment"),
     (["status", "x"], "holds no experiment"),
     (["export", "x.json", "-o", "x.v"], "cannot use x.json"),
 ])  # fmt: skip
@@ -326,5 +404,81 @@ def test_a_dry_run_shows_the_job(tmp_path: Path) -> None:
 
 
 def test_help_lists_every_experiment() -> None:
-    assert set(commands.EXPERIMENTS) == set(EXPERIMENTS)
+    assert set(COMMANDS) == set(EXPERIMENTS)
     assert Place().kind == "processes"
+
+
+def every_command(command: Any, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    below = getattr(command, "commands", {}).items()
+    return [(path, command), *(found for name, each in below for found in every_command(each, (*path, name)))]
+
+
+def test_help_shows_whole_options_on_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for path, each in every_command(get_command(app)):
+        assert run([*path, "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert "…" not in shown, path
+        for option in (each for each in each.params if not getattr(each, "hidden", False)):
+            names = [name for name in (*option.opts, *option.secondary_opts) if name.startswith("--")]
+            assert all(re.search(rf"{name}\b", shown) for name in names), (path, names)
+
+
+def test_help_shows_only_what_has_an_effect(capsys: pytest.CaptureFixture[str]) -> None:
+    run(["circuits", "worst_case", "train", "--help"])
+    shown = capsys.readouterr().out
+    assert "--rows" in shown
+    assert not re.search("WEIGHTS |--layers|--sizes|--count", shown)
+
+
+def test_the_ancestors_words_are_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--row-count", "300", "--col-count", "5", "--number-of-runs", "1", "--generation-count", "7"]
+    assert run(["circuits", "worst_case", "train", "-o", "x", *words]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"^run   0: .* 7 generations", said)
+    assert said.endswith("\nx: 1 run\n")  # and no hint to measure a network
+    assert (tmp_path / "x/mse_0_300_5").is_dir()
+    assert run(["circuits", "le_selector", "train", "-o", "y", "--input-layer-names", "0"]) == 2
+    assert "--input-layers has no effect" in capsys.readouterr().err
+    assert len(ANCESTORS) == 6
+
+
+def test_resume_merges_and_computes_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["circuits", "worst_case", "train", "-o", "x", "--generations", "20"]
+    assert run([*words, "--runs", "4", "--batches", "2", "--batch", "1", "--workers", "2"]) == 0
+    assert run(words) == 2
+    assert "x holds batches: `wavpool circuits resume x` merges" in capsys.readouterr().err
+    assert run(["circuits", "resume", "x"]) == 0
+    said = capsys.readouterr().out
+    assert "merged into mse_0_256_31" in said
+    assert "2 of 4 runs finished; left: 0-1" in said
+    assert said.endswith("x: 4 runs\n")
+    noted = folders.note_of("x")
+    assert (noted.runs, noted.given["place"]["workers"], noted.subexperiments) == (4, 2, ["mse_0_256_31"])
+    assert run(["circuits", "status", "x"]) == 0
+    assert capsys.readouterr().out == "mse_0_256_31: 4 of 4 runs finished\n"
+
+
+def test_a_stopped_search_says_how_to_go_on(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "wavpool.cli", "circuits", "worst_case", "train", "-o", "x", "--runs", "1"],
+        cwd=tmp_path, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("x/*/.standing.0.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told == ("interrupted: start the same command again, or `wavpool circuits resume x`, to go on from here\n")
+    assert list(tmp_path.glob("x/*/checkpoint.0.npz"))

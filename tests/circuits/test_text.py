@@ -66,6 +66,14 @@ def test_a_wrong_chromosome_is_refused(text: str, words: str) -> None:
     assert words in str(caught.value)
 
 
+def test_a_grid_reads_everything_before_unless_told_otherwise() -> None:
+    grid = Grid(3, 2, 4, 5)
+    assert grid == Grid(3, 2, 4, 5, levels_back=6)
+    assert [grid.legal_of(column) for column in range(6)] == [range(3 + 4 * column) for column in range(6)]
+    with pytest.raises(UserError, match="levels_back must be 1"):
+        Grid(3, 2, 4, 5, levels_back=0)
+
+
 def test_damaged_text_is_refused_or_legal() -> None:
     """5,000 random edits of a chromosome, of a problem and of a table: a sentence, or something legal."""
     generator = random.Random(0)

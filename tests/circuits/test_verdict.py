@@ -1,5 +1,6 @@
 """The verdict's words follow the numbers, and the figure shows them."""
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from wavpool.circuits.verdict_figure import energy_figure
 from wavpool.errors import UserError
 from wavpool.pages import save_png
 
+ROOT = Path(__file__).parents[2]
 ONE = Memory({"register file": 0.25, "memory": 1.0}, 0.1)  # 1 pJ a byte
 
 
@@ -107,6 +109,25 @@ def test_the_figure_shows_every_form_in_every_memory(tmp_path: Path) -> None:
         assert axes.get_yscale() == "log"
     save_png(figure, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 20_000
+
+
+@pytest.mark.parametrize("name", ["chain", "layer_bypass", "le_selector"])
+def test_labels_of_stored_results_lie_apart(name: str) -> None:
+    rows = []
+    with (ROOT / f"results/circuits/{name}.energy.csv").open(encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            family, _, setting = line["form"].partition(" ")
+            rows.append(
+                _row(family, setting, int(line["read_bytes"]), float(line["logic_pj"]), float(line["accuracy_loss"]))
+            )
+    figure = energy_figure(rows, load())
+    for axes in figure.axes:
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert len(boxes) >= 10
+        marks = [axes.transData.transform(mark.get_offsets()[0]) for mark in axes.collections]
+        for one, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[:one])
+            assert not any(box.contains(*mark) for mark in marks)
 
 
 def test_what_costs_nothing_lies_on_the_floor() -> None:

@@ -58,7 +58,10 @@ def restore(search: Search, path: str | Path, fingerprint: str) -> None:
             notes = json.loads(content["notes"].tobytes())
             arrays = [content[name] for name in search.progress._fields]
             if notes["format"] != FORMAT or notes["fingerprint"] != fingerprint or notes["run"] != search.run:
-                raise UserError(f"{path} is of another search (other settings, problem, costs or version): {remedy}")
+                raise UserError(
+                    f"{path} is of another search (other weights, settings, costs or version): choose another folder, "
+                    "or remove this one"
+                )
             rows = [Row(*row) for row in notes["rows"]]
             own: list[NDArray[Any]] = [*search.progress]
             for ours, theirs in zip(own, arrays, strict=True):

@@ -19,6 +19,7 @@ from ..errors import UserError
 ARITY = 2  # inputs of a gate
 GENES = ARITY + 1  # of a gate: two input pins and the operator's code
 LIMIT = 1 << 22  # gates or pins, so that a crafted chromosome cannot ask for all memory
+ALL = LIMIT + 1  # levels back: out of range, so that it cannot be meant otherwise
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Grid:
         inputs: primary inputs.
         outputs: outputs of the circuit.
         rows, columns: of gates.
-        levels_back: how many columns back a gate may read; `columns + 1` lets all read everything before them.
+        levels_back: how many columns back a gate may read; `columns + 1`, the default, lets all read everything before
+            them.
         gate_outputs: pins of a gate, 1 or 2 (for demultiplexers).
 
     Raises:
@@ -40,10 +42,12 @@ class Grid:
     outputs: int
     rows: int
     columns: int
-    levels_back: int
+    levels_back: int = ALL
     gate_outputs: int = 1
 
     def __post_init__(self) -> None:
+        if self.levels_back == ALL:
+            object.__setattr__(self, "levels_back", self.columns + 1)
         for name in ("inputs", "outputs", "rows", "columns", "levels_back"):
             value = getattr(self, name)
             if not 1 <= value <= LIMIT:

@@ -119,7 +119,10 @@ def weights_in(path: str | Path) -> dict[str, Int8]:
 
 def _state(path: str | Path) -> dict[str, Any]:
     try:
-        state = torch.load(path, weights_only=True)
+        with warnings.catch_warnings():  # torch's announcements about its own storages and quantised tensors
+            for start in ("TypedStorage is deprecated", "torch.quantize_per_tensor"):
+                warnings.filterwarnings("ignore", start, UserWarning)
+            state = torch.load(path, weights_only=True)
     except OSError:
         raise
     except Exception:  # whatever a damaged pickle or archive raises

@@ -34,6 +34,7 @@ from .settings import Settings
 
 EVERY = 30.0  # seconds between checkpoints
 POLL = 0.5  # seconds between two looks at how runs stand
+OTHER = "choose another folder, or remove this one"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,15 +78,19 @@ def finished(folder: Path, job: Job, runs: Sequence[int]) -> dict[int, dict[str,
     """Results of the finished runs, by number.
 
     Raises:
-        UserError: the folder holds results of another search.
+        UserError: the folder holds results or checkpoints of another search.
     """
+    noted = folder / "search.json"
+    begun = any(folder.glob("result.*.json")) or any(folder.glob("checkpoint.*.npz"))
+    if begun and noted.exists() and json.loads(noted.read_text(encoding="utf-8"))["fingerprint"] != job.fingerprint:
+        raise UserError(f"{folder} is of another search (other weights, settings or costs): {OTHER}")
     results = {}
     for run in runs:
         path = folder / f"result.{run}.json"
         if path.exists():
             results[run] = json.loads(path.read_text(encoding="utf-8"))
             if results[run]["fingerprint"] != job.fingerprint:
-                raise UserError(f"{path} is of another search: choose another folder, or remove this one")
+                raise UserError(f"{path} is of another search: {OTHER}")
     return results
 
 
@@ -114,8 +119,7 @@ def execute(
     """
     folder = Path(folder)
     done = finished(folder, job, runs)
-    if not (folder / "search.json").exists():
-        files.write_json(folder / "search.json", {**job.description(), "fingerprint": job.fingerprint})
+    files.write_json(folder / "search.json", {**job.description(), "fingerprint": job.fingerprint})
     todo = [run for run in runs if run not in done]
     if todo:
         with _terminable(), executor(place or Place()) as pool:

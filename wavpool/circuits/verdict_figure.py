@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Annotation
 from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.transforms import Bbox
 
 from ..pages import COLORS, plain
 from .memory import Memory
@@ -22,6 +24,10 @@ WORDS = {
 }  # fmt: skip
 SIZES = {"*": 230, "P": 26}  # a circuit and the same wires often fall together: one is seen within the other
 LINEAR = 0.1  # points of loss up to which the axis is linear
+PLACES = (  # of a label beside its mark, the first that is free: offset in points, and which side of the text is there
+    (9, 0, "left", "center"), (0, -7, "center", "top"), (0, 7, "center", "bottom"), (-9, 0, "right", "center"),
+    (7, -7, "left", "top"), (7, 7, "left", "bottom"), (0, 16, "center", "bottom"), (0, -16, "center", "top"),
+)  # fmt: skip
 TICKS = (-10, -1, -0.1, 0, 0.1, 1, 10, 100)
 
 
@@ -45,7 +51,24 @@ def energy_figure(rows: Sequence[Row], memory: Memory, levels: Sequence[str] = L
     panels[0].set_ylabel("energy of one pass's weight reads, pJ")
     _loss_axis(panels[0], [100 * row.loss for row in rows])
     figure.legend(handles=_handles(rows), loc="outside upper center", ncols=4, frameon=False)
+    figure.draw_without_rendering()  # until then nobody knows where anything lies
+    for axes in panels:
+        _set_apart(axes)
     return figure
+
+
+def _set_apart(axes: Axes) -> None:
+    """Move labels to where they cover neither a mark nor each other."""
+    points = [axes.transData.transform(mark.get_offsets())[0] for mark in axes.collections]
+    side = 4 * axes.figure.dpi / 72
+    taken = [Bbox.from_bounds(x - side, y - side, 2 * side, 2 * side) for x, y in points]
+    for label in (text for text in axes.texts if isinstance(text, Annotation)):
+        for x, y, horizontal, vertical in PLACES:
+            label.set(position=(x, y), ha=horizontal, va=vertical)
+            box = label.get_window_extent()
+            if axes.bbox.containsx(box.x0) and not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
 
 
 def _panel(axes: Axes, rows: Sequence[Row], per_byte: float, floor: float) -> None:

@@ -24,9 +24,10 @@ from ..evaluation.metrics import evaluate as figures_of
 from ..evaluation.metrics import predict
 from ..evaluation.specs import DataSpec, ModelSpec
 from .progress import bar, say
-from .sweeping import words
+from .sweeping import counted, words
 
 CALIBRATION = 32  # batches
+RATE = 0.001  # of quantisation-aware training
 
 
 def train(model: ModelSpec, data: DataSpec, output: Path, epochs: int, learning_rate: float, seed: int) -> None:
@@ -40,20 +41,24 @@ def train(model: ModelSpec, data: DataSpec, output: Path, epochs: int, learning_
     say(f"{output}: {output.stat().st_size:,} bytes")
 
 
-def quantize(model: ModelSpec, data: DataSpec, output: Path, qat: int, learning_rate: float, seed: int) -> None:
+def quantize(model: ModelSpec, data: DataSpec, output: Path, qat: int, learning_rate: float | None, seed: int) -> None:
     """Quantise, and write the state."""
+    if learning_rate is not None and not qat:
+        raise UserError("--learning-rate has no effect without training: give --qat EPOCHS, too")
     torch.manual_seed(seed)
     source = model.load()
     batches = data.load(source)
     if qat:
         shuffled = Shuffled(batches, data.batch_size, seed)
-        result = quantized.quantization_aware(source.network, shuffled, qat, learning_rate, tell=say)
+        result = quantized.quantization_aware(
+            source.network, shuffled, qat, RATE if learning_rate is None else learning_rate, tell=say
+        )
     else:
         some = [batch for number, batch in enumerate(batches) if number < CALIBRATION]
         result = quantized.post_training(source.network, some)
     quantized.save(result, output)
     weights = quantized.weights_of(result)
-    say(f"{output}: {len(weights)} int8 layers, {sum(each.size for each in weights.values()):,} weights")
+    say(f"{output}: {counted(len(weights), 'int8 layer')}, {sum(each.size for each in weights.values()):,} weights")
 
 
 def evaluate(model: ModelSpec, data: DataSpec, weights: Path) -> None:
@@ -76,7 +81,7 @@ def sweep_offsets(
         )  # fmt: skip
     for row in rows:
         say(f"{row['offset']:>+5}: accuracy {row['accuracy']:.4f}")
-    say(f"{output}: {len(rows)} offsets")
+    say(f"{output}: {counted(len(rows), 'offset')}")
 
 
 def measure_runs(folder: Path, model: ModelSpec, data: DataSpec, weights: Path, top: int | None) -> None:
@@ -88,7 +93,7 @@ def measure_runs(folder: Path, model: ModelSpec, data: DataSpec, weights: Path, 
         cost = f", error {row['error']:,}, energy {row['energy']:.4g} pJ" if row["error"] != "" else ""
         run = f" run {row['run']}" if row["run"] != "" else ""
         say(f"{row['subexperiment']}{run}: accuracy {row['accuracy']:.4f}{cost}")
-    say(f"{folder / 'model_metrics.csv'}: {len(rows)} rows")
+    say(f"{folder / 'model_metrics.csv'}: {counted(len(rows), 'row')}")
 
 
 def compare_energy(

@@ -1,8 +1,9 @@
-"""What `wavpool circuits EXPERIMENT train|submit`, `status` and `merge` do."""
+"""What `wavpool circuits EXPERIMENT train|submit`, `resume`, `status` and `merge` do."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
@@ -15,21 +16,26 @@ from ..circuits.export import export
 from ..circuits.settings import UNLIMITED, Settings
 from ..errors import UserError
 from ..parallel import Place, job_script
-from .progress import bar, say
-from .sweeping import numbers, words
+from . import options as cli_options
+from .circuit_options import OWN, takes
+from .progress import Stopped, bar, say
+from .sweeping import counted, numbers, words
+
+RUNS = 30  # of each sub-experiment, as the ancestor's author had
 
 
-class Choice(NamedTuple):
+@dataclass(frozen=True)
+class Choice:
     """Options as they were typed."""
 
     rows: int | None
-    columns: int | None
+    cols: int | None
     errors: str
     is_lookup: bool | None
     layers: str
     input_layers: str
     output_layers: str
-    kernels: int | None
+    count: int | None
     sizes: str
     children: int | None
     population: int | None
@@ -40,8 +46,13 @@ class Choice(NamedTuple):
     drift: bool
     seed: int
 
-    def options(self, name: str) -> Options:
-        """With what the experiment says where the user did not."""
+    def options(self, name: str, weights: Path | None) -> Options:
+        """With what the experiment says where the user did not.
+
+        Raises:
+            UserError: an option without effect, or one that makes no sense.
+        """
+        self._check(name, weights)
         found = experiment(name)
         if self.children is not None and self.population is not None:
             raise UserError("give --children or --population-max, not both: the latter is twice the former")
@@ -59,10 +70,49 @@ class Choice(NamedTuple):
         )
         errors = numbers("--mse-thresholds", self.errors) if self.errors else ()
         return Options(
-            self.rows, self.columns, tuple(errors), self.is_lookup,
-            tuple(words(self.input_layers)), tuple(words(self.output_layers)), tuple(words(self.layers)), self.kernels,
+            self.rows, self.cols, tuple(errors), self.is_lookup,
+            tuple(words(self.input_layers)), tuple(words(self.output_layers)), tuple(words(self.layers)), self.count,
             tuple(map(_size, words(self.sizes))), settings,
         )  # fmt: skip
+
+    def _check(self, name: str, weights: Path | None) -> None:
+        given = {"weights": weights, **vars(self)}
+        for option in OWN.keys() - takes(name):
+            if given[option] not in (None, ""):
+                instead = [_flag(each) for each in OWN[option] if each in takes(name)]
+                remedy = f"give {' and '.join(instead)}" if instead else "leave it out"
+                raise UserError(f"{_flag(option)} has no effect on {name}: {remedy}")
+
+
+def _flag(option: str) -> str:
+    return "WEIGHTS" if option == "weights" else f"--{option.replace('_', '-')}"
+
+
+def place_of(
+    cluster: str | None,
+    workers: int | None,
+    address: str | None,
+    pairs: Sequence[str] | None,
+    folder: Path | None = None,
+) -> Place:
+    """Where to compute: as it was typed, or where it was not, as a folder's experiment was begun.
+
+    Raises:
+        UserError: an option that does not go with the place.
+    """
+    noted = Place()
+    if folder is not None:
+        noted = Place(**folders.note_of(folder).given.get("place", {}))
+        if cluster is None and address is None and not pairs:
+            return replace(noted, workers=workers or noted.workers)
+    kind = cluster or ("dask" if address else noted.kind)
+    if address is not None and kind != "dask":
+        raise UserError(f"--scheduler has no effect with --cluster {kind}: give --cluster dask")
+    if pairs and kind not in ("pbs", "slurm"):
+        raise UserError(f"--cluster-option has no effect with --cluster {kind}: give --cluster pbs or slurm")
+    if address is not None and workers is not None:
+        raise UserError("--workers has no effect with --scheduler, whose workers are there: leave it out")
+    return Place(kind, workers or noted.workers, address, cli_options.settings(pairs or (), "--cluster-option"))
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -76,24 +126,28 @@ def run_experiment(
     name: str,
     weights: Path | None,
     folder: Path,
-    choice: Choice,
-    runs: int,
+    chosen: Options,
+    runs: int | None,
     costs: Path | None,
     place: Place,
-    batches: tuple[int, int | None],
+    batches: tuple[int, int | None] = (1, None),
 ) -> None:
     """Search with a progress bar, and print the results."""
+    if batches[0] == 1 and batches[1] is not None:
+        raise UserError("--batch has no effect without --batches: give both")
     if batches[1] is not None and batches[1] >= batches[0]:
         raise UserError(f"--batch must be below --batches, which is {batches[0]}")
-    values = {}
+    values, is_of_network = {}, "weights" in takes(name)
     if weights is not None:
         from ..circuits.quantized import weights_in
 
         values = weights_in(weights)
-    elif name != "worst_case":
+    elif is_of_network:
         raise UserError(
             f"{name} needs WEIGHTS, the int8 state of a network: write one with `wavpool circuits quantize`"
         )
+    if runs is None:
+        runs = (folders.note_of(folder).runs if (folder / "experiment.json").exists() else None) or RUNS
     with bar(
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
@@ -113,17 +167,41 @@ def run_experiment(
                 completed=standings.finished, total=standings.total, best=text,
             )  # fmt: skip
 
-        found = folders.train(
-            folder, name, values, choice.options(name), runs, place=place, costs=load_costs(costs),
-            batches=folders.Batches(*batches), watch=show,
-        )  # fmt: skip
+        given = {"weights": _absolute(weights), "costs": _absolute(costs), "place": asdict(place)}
+        try:
+            found = folders.train(
+                folder, name, values, chosen, runs, place=place, costs=load_costs(costs),
+                batches=folders.Batches(*batches), watch=show, given=given,
+            )  # fmt: skip
+        except KeyboardInterrupt:
+            raise Stopped(
+                f"start the same command again, or `wavpool circuits resume {folder}`, to go on from here"
+            ) from None
     for result in found:
         say(
             f"run {result['run']:>3}: error {result['error']:,}, energy {result['energy']:.4g} pJ, "
-            f"{result['gates']} gates and {result['nodes'] - result['gates']} wires, "
+            f"{counted(result['gates'], 'gate')} and {counted(result['nodes'] - result['gates'], 'wire')}, "
             f"{result['generations']:,} generations in {result['seconds']:.0f} s"
         )
-    say(f"{folder}: {len(found)} runs; measure the network with: wavpool circuits {name} model-metrics {folder} ...")
+    hint = f"; measure the network with: wavpool circuits {name} model-metrics {folder} ..." if is_of_network else ""
+    say(f"{folder}: {counted(len(found), 'run')}{hint}")
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())
+
+
+def resume_experiment(folder: Path, runs: int | None, weights: Path | None, costs: Path | None, place: Place) -> None:
+    """Merge, tell what is left, and compute it as it was begun."""
+    note = folders.note_of(folder)
+    if any(folder.glob(f"*{folders.BATCH}*")):
+        merge_batches(folder)
+    runs = runs or note.runs
+    show_status(folder, runs)
+    noted = {key: Path(note.given[key]) if note.given.get(key) else None for key in ("weights", "costs")}
+    run_experiment(
+        note.experiment, weights or noted["weights"], folder, note.options, runs, costs or noted["costs"], place
+    )
 
 
 def show_script(place: Place) -> None:
@@ -131,7 +209,8 @@ def show_script(place: Place) -> None:
     if place.kind in ("pbs", "slurm"):
         say(job_script(place))
     else:
-        say(f"{place.kind} submits no job: {place.workers} workers would compute on this machine")
+        where = f"at {place.address}" if place.address else "on this machine"
+        say(f"{place.kind} submits no job: it would compute {where}")
 
 
 def export_circuit(source: Path, output: Path) -> None:
@@ -150,21 +229,24 @@ def export_circuit(source: Path, output: Path) -> None:
         circuit = Circuit.from_text(found["chromosome"], int(found.get("gate_outputs", 1)))
     export(circuit, output)
     price = circuit.price()
-    say(f"{output}: {price.gates} gates, {price.nodes - price.gates} wires, {price.energy:.4g} pJ")
+    wires = counted(price.nodes - price.gates, "wire")
+    say(f"{output}: {counted(price.gates, 'gate')}, {wires}, {price.energy:.4g} pJ")
 
 
-def show_status(folder: Path, runs: int) -> None:
-    """Print what is finished, and what is not."""
-    names = sorted({path.parent.name.partition(folders.BATCH)[0] for path in folder.glob("*/search.json")})
-    if not names:
-        raise UserError(f"{folder} holds no experiment: begin one with `wavpool circuits EXPERIMENT train`")
-    for name in names:
-        done = {int(path.name.split(".")[1]) for path in folder.glob(f"{name}*/result.*.json")}
-        begun = {int(path.name.split(".")[1]) for path in folder.glob(f"{name}*/checkpoint.*.npz")}
-        left = sorted(set(range(runs)) - done)
-        say(f"{name}: {len(done & set(range(runs)))} of {runs} finished"
-            + (f"; left: {_ranges(left)}" if left else "")
+def show_status(folder: Path, runs: int | None) -> bool:
+    """Print what is finished, and what is not; returns whether something is not."""
+    note = folders.note_of(folder)
+    count = runs or note.runs
+    if count is None:
+        raise UserError(f"{folder} is of version 0.7.0, which noted no number of runs: give --runs")
+    left = folders.unfinished(folder, note.subexperiments, count)
+    for name in note.subexperiments:
+        missing = left.get(name, [])
+        begun = folders.numbers_of(folder, name, "checkpoint.*.npz") & set(missing)
+        say(f"{name}: {count - len(missing)} of {counted(count, 'run')} finished"
+            + (f"; left: {_ranges(missing)}" if missing else "")
             + (f" (with a checkpoint: {_ranges(sorted(begun))})" if begun else ""))  # fmt: skip
+    return bool(left)
 
 
 def _ranges(numbers: list[int]) -> str:
@@ -184,5 +266,7 @@ def _ranges(numbers: list[int]) -> str:
 
 def merge_batches(folder: Path) -> None:
     """Join the folders of batches."""
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}: give that of an experiment")
     merged = folders.merge(folder)
     say(f"{folder}: " + (f"merged into {', '.join(path.name for path in merged)}" if merged else "no batches to merge"))

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from . import circuit_options as own
 from . import options
+from .circuit_options import Data, Folder, Int8
 
 app = typer.Typer(
     name="circuits",
@@ -15,28 +17,6 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-SEARCH, GRID, CLUSTER = "The search", "The problem", "Where to compute"
-EXPERIMENTS = {  # experiment -> what it does; the functions are in wavpool.circuits.experiments.catalogue
-    "layer_bypass": "All weights of a convolution from those of the one before.",
-    "le_selector": "All weights of some convolutions from constants alone.",
-    "all_layers": "The ring of every kernel of two layers from its core, one circuit for both.",
-    "mobilenet": "All weights of a layer from its first 96; layer by layer.",
-    "single_channel": "The rings of all kernels of a channel from their cores.",
-    "single_filter": "The ring of one kernel from its core.",
-    "single_filter_zero_outter": "A ring of zeros from the core, with and without a zero in the core.",
-    "reversed_single_filter": "The core of a kernel from its ring, over grid sizes.",
-    "grid_size": "The ring of a kernel from its core, over grid sizes.",
-    "chain": "Every convolution from the first weights of the one before: a whole network from stored seeds.",
-    "worst_case": "All 256 values from 0 to 63: no network.",
-}
-
-Data = Annotated[str, typer.Argument(metavar="DATA", help=f"Labelled data: {options.DATA_HELP}.", show_default=False)]
-Int8 = Annotated[
-    Path,
-    typer.Option("--weights", metavar="FILE", help="The network's int8 state, by `wavpool circuits quantize`."),
-]
-Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of an experiment.", show_default=False)]
 
 
 @app.command("train-model", epilog=(
@@ -82,7 +62,7 @@ def quantize(
     qat: Annotated[
         int, typer.Option(min=0, metavar="EPOCHS", help="Train with rounded weights; 0: calibrate alone (PTQ).")
     ] = 0,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Of that training.")] = 0.001,
+    learning_rate: Annotated[float | None, typer.Option(min=0, help="Of that training.", show_default="0.001")] = None,
     seed: options.Seed = 0,
     model_kwargs: options.ModelKwargs = None,
     checkpoint: options.Checkpoint = None,
@@ -215,162 +195,123 @@ def export(
 
 
 @app.command()
-def status(folder: Folder, runs: Annotated[int, typer.Option(min=1, help="Runs of each sub-experiment.")] = 30) -> None:
-    """Which runs of an experiment are finished, and which are not; to go on, repeat `train` or `submit`."""
+def status(
+    folder: Folder,
+    runs: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Runs of each sub-experiment.", show_default="as FOLDER was begun"),
+    ] = None,
+) -> None:
+    """Which runs of an experiment are finished, and which are not; `resume` computes or submits these."""
     from .circuit_runs import show_status
+    from .progress import say
 
-    show_status(folder, runs)
+    if show_status(folder, runs):
+        say(f"to go on: wavpool circuits resume {folder}")
 
 
 @app.command()
 def merge(folder: Folder) -> None:
-    """Move the runs of batches (--batches) together."""
+    """Move the runs of batches (--batches), finished or not, together; `resume` does this, too."""
     from .circuit_runs import merge_batches
 
     merge_batches(folder)
 
 
-Weights = Annotated[
-    Path | None,
-    typer.Argument(metavar="WEIGHTS", help="int8 state of a network, by `wavpool circuits quantize`.",
-                   show_default="none, which worst_case does not need"),
-]  # fmt: skip
-Env = Annotated[
-    Path, typer.Option("-o", "--experiment-env", metavar="FOLDER", help="Folder of the results.", show_default=False)
-]
-Rows = Annotated[
-    int | None, typer.Option("--rows", "--row-count", min=1, rich_help_panel=GRID, show_default="the experiment's")
-]
-Cols = Annotated[
-    int | None, typer.Option("--cols", "--col-count", min=1, rich_help_panel=GRID, show_default="the experiment's")
-]
-Errors = Annotated[
-    str,
-    typer.Option("-e", "--mse-thresholds", metavar="NUMBERS", rich_help_panel=GRID, show_default="the experiment's",
-                 help="Errors a weight that are good enough (root mean square), by commas; one sub-experiment each."),
-]  # fmt: skip
-Multiplex = Annotated[
-    bool | None,
-    typer.Option("--multiplex/--no-multiplex", rich_help_panel=GRID, show_default="the experiment's",
-                 help="Look-up mode: one output a value instead of one a weight."),
-]  # fmt: skip
-Layers = Annotated[
-    str, typer.Option("--layers", metavar="NAMES", rich_help_panel=GRID, show_default="the experiment's",
-                      help="Convolutions, by commas: names, or numbers from 0.")
-]  # fmt: skip
-Reads = Annotated[
-    str, typer.Option("--input-layer-names", metavar="NAMES", rich_help_panel=GRID, show_default="the experiment's",
-                      help="Of layer_bypass and mobilenet: layers whose weights are stored.")
-]  # fmt: skip
-Computes = Annotated[
-    str, typer.Option("--output-layer-names", metavar="NAMES", rich_help_panel=GRID, show_default="the experiment's",
-                      help="Of layer_bypass and mobilenet: layers whose weights are computed.")
-]  # fmt: skip
-Count = Annotated[
-    int | None, typer.Option("-n", "--count", min=1, rich_help_panel=GRID, show_default="the experiment's",
-                             help="Kernels, or of mobilenet and chain stored weights, to take.")
-]  # fmt: skip
-Sizes = Annotated[
-    str, typer.Option("--sizes", metavar="RxC", rich_help_panel=GRID, show_default="2x2,3x3,5x5,10x10",
-                      help="Grids of grid_size and reversed_single_filter, by commas.")
-]  # fmt: skip
-Runs = Annotated[int, typer.Option("--runs", "--number-of-runs", min=1, help="Runs of each sub-experiment.")]
-Children = Annotated[
-    int | None,
-    typer.Option("--children", min=1, rich_help_panel=SEARCH, show_default="1", help="Children a generation."),
-]
-Population = Annotated[
-    int | None, typer.Option("--population-max", min=2, rich_help_panel=SEARCH, show_default=False,
-                             help="The ancestor's word: twice the children.")
-]  # fmt: skip
-Mutation = Annotated[
-    float | None, typer.Option("--mutation-max", min=0, max=1, rich_help_panel=SEARCH, show_default="0",
-                               help="Largest share of genes mutated in a child; 0: until an active gene is.")
-]  # fmt: skip
-Patience = Annotated[
-    int | None, typer.Option("--patience", min=0, rich_help_panel=SEARCH, show_default="the experiment's",
-                             help="Generations without an improvement that end a phase.")
-]  # fmt: skip
-Generations = Annotated[
-    int | None, typer.Option("--generations", "--generation-count", min=1, rich_help_panel=SEARCH,
-                             show_default="unlimited", help="At most so many.")
-]  # fmt: skip
-Metric = Annotated[str, typer.Option("--e-fitness", metavar="NAME", rich_help_panel=SEARCH, help="se, mse or ae.")]
-Drift = Annotated[bool, typer.Option("--drift/--no-drift", rich_help_panel=SEARCH, help="Accept ties in energy.")]
-Costs = Annotated[
-    Path | None, typer.Option("--gate-parameters", metavar="FILE", rich_help_panel=SEARCH, show_default="45 nm",
-                              help="Table of operators' costs, JSON or five columns.")
-]  # fmt: skip
-Workers = Annotated[int, typer.Option(min=1, rich_help_panel=CLUSTER, help="Runs at a time.")]
-BatchCount = Annotated[
-    int, typer.Option("-b", "--batches", min=1, rich_help_panel=CLUSTER, help="Folders that runs are split over.")
-]
-Batch = Annotated[
-    int | None, typer.Option("--batch", min=0, rich_help_panel=CLUSTER, show_default="all", help="Only this batch.")
-]
+@app.command(epilog=(
+    "[bold]Example[/bold]\n\nwavpool circuits resume runs/le_selector --cluster slurm --workers 30"
+))  # fmt: skip
+def resume(
+    folder: Folder,
+    runs: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Runs of each sub-experiment.", show_default="as FOLDER was begun"),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="int8 state.", show_default="as FOLDER was begun")
+    ] = None,
+    gate_parameters: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Table of costs.", show_default="as FOLDER was begun")
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=own.CLUSTER,
+            show_default="as FOLDER was begun",
+            help="processes of this machine, dask, pbs or slurm.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, rich_help_panel=own.CLUSTER, show_default="as FOLDER was begun", help="Runs at a time."
+        ),
+    ] = None,
+    cluster_option: own.ClusterOption = None,
+    scheduler: own.Address = None,
+    dry_run: own.DryRun = False,
+) -> None:
+    """Merge the batches of a folder, find its unfinished runs, and compute or submit these: all in one.
 
+    What is not told is as `train` or `submit` began it. Nothing else may compute in the folder meanwhile.
+    """
+    from .circuit_runs import place_of, resume_experiment, show_script
 
-Cluster = Annotated[str, typer.Option(rich_help_panel=CLUSTER, help="processes of this machine, dask, pbs or slurm.")]
-ClusterOption = Annotated[
-    list[str] | None,
-    typer.Option("--cluster-option", metavar="KEY=VALUE", rich_help_panel=CLUSTER, show_default=False,
-                 help="Of dask-jobqueue: queue, account, cores, memory, walltime, ...; may be given again."),
-]  # fmt: skip
-Address = Annotated[
-    str | None, typer.Option("--scheduler", metavar="ADDRESS", rich_help_panel=CLUSTER, show_default=False,
-                             help="A Dask scheduler that is there: tcp://host:port.")
-]  # fmt: skip
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", rich_help_panel=CLUSTER, help="Show the job script, and compute nothing.")
-]
+    place = place_of(cluster, workers, scheduler, cluster_option, folder)
+    if dry_run:
+        show_script(place)
+        return
+    resume_experiment(folder, runs, weights, gate_parameters, place)
 
 
 def _search_command(name: str, cluster_by_default: str) -> Callable[..., None]:
-    """The `train` or `submit` command of an experiment."""
+    """The `train` or `submit` command of an experiment; help shows only options that it takes."""
 
     def run(
-        experiment_env: Env,
-        weights: Weights = None,
-        rows: Rows = None,
-        cols: Cols = None,
-        mse_thresholds: Errors = "",
-        multiplex: Multiplex = None,
-        layers: Layers = "",
-        input_layer_names: Reads = "",
-        output_layer_names: Computes = "",
-        count: Count = None,
-        sizes: Sizes = "",
-        runs: Runs = 30,
-        children: Children = None,
-        population_max: Population = None,
-        mutation_max: Mutation = None,
-        patience: Patience = None,
-        generations: Generations = None,
-        e_fitness: Metric = "se",
-        drift: Drift = True,
-        gate_parameters: Costs = None,
+        experiment_env: own.Env,
+        weights: own.Weights = None,
+        rows: own.Rows = None,
+        cols: own.Cols = None,
+        mse_thresholds: own.Errors = "",
+        multiplex: own.Multiplex = None,
+        layers: own.Layers = "",
+        input_layers: own.Reads = "",
+        output_layers: own.Computes = "",
+        count: own.Count = None,
+        sizes: own.Sizes = "",
+        runs: own.Runs = None,
+        children: own.Children = None,
+        population_max: own.Population = None,
+        mutation_max: own.Mutation = None,
+        patience: own.Patience = None,
+        generations: own.Generations = None,
+        e_fitness: own.Metric = "se",
+        drift: own.Drift = True,
+        gate_parameters: own.Costs = None,
         seed: options.Seed = 0,
-        cluster: Cluster = cluster_by_default,
-        workers: Workers = 1,
-        cluster_option: ClusterOption = None,
-        scheduler: Address = None,
-        dry_run: DryRun = False,
-        batches: BatchCount = 1,
-        batch: Batch = None,
+        cluster: own.Cluster = cluster_by_default,
+        workers: own.Workers = None,
+        cluster_option: own.ClusterOption = None,
+        scheduler: own.Address = None,
+        dry_run: own.DryRun = False,
+        batches: own.BatchCount = 1,
+        batch: own.Batch = None,
     ) -> None:
-        from ..parallel import Place
-        from .circuit_runs import Choice, run_experiment, show_script
+        from .circuit_runs import Choice, place_of, run_experiment, show_script
 
-        place = Place(cluster, workers, scheduler, options.settings(cluster_option or (), "--cluster-option"))
+        choice = Choice(
+            rows, cols, mse_thresholds, multiplex, layers, input_layers, output_layers, count, sizes,
+            children, population_max, mutation_max, patience, generations, e_fitness, drift, seed,
+        )  # fmt: skip
+        chosen = choice.options(name, weights)
+        place = place_of(cluster, workers, scheduler, cluster_option)
         if dry_run:
             show_script(place)
             return
-        choice = Choice(
-            rows, cols, mse_thresholds, multiplex, layers, input_layer_names, output_layer_names, count, sizes,
-            children, population_max, mutation_max, patience, generations, e_fitness, drift, seed,
-        )  # fmt: skip
-        run_experiment(name, weights, experiment_env, choice, runs, gate_parameters, place, (batches, batch))
+        run_experiment(name, weights, experiment_env, chosen, runs, gate_parameters, place, (batches, batch))
 
+    for option in own.OWN.keys() - own.takes(name):
+        run.__annotations__[option] = own.hidden(run.__annotations__[option])
     return run
 
 
@@ -399,11 +340,17 @@ def _metrics_command(
     measure_runs(folder, chosen, data_spec, weights, top)
 
 
-for _name, _help in EXPERIMENTS.items():
+_SEARCH = {"token_normalize_func": own.normal}
+
+for _name, (_help, _own) in own.EXPERIMENTS.items():
     _experiment = typer.Typer(name=_name, help=_help, no_args_is_help=True)
-    _experiment.command("train", help="Search here; started again, it goes on.")(_search_command(_name, "processes"))
+    _experiment.command("train", help="Search here; started again, it goes on.", context_settings=_SEARCH)(
+        _search_command(_name, "processes")
+    )
     _experiment.command(
-        "submit", help="Search on a Dask cluster, or by batch jobs of PBS or Slurm; started again, it goes on."
+        "submit",
+        help="Search on a Dask cluster, or by batch jobs of PBS or Slurm; started again, it submits what is missing.",
+        context_settings=_SEARCH,
     )(_search_command(_name, "dask"))
-    _experiment.command("model-metrics")(_metrics_command)
+    _experiment.command("model-metrics", hidden="weights" not in own.takes(_name))(_metrics_command)
     app.add_typer(_experiment, rich_help_panel="Experiments")

@@ -11,6 +11,10 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeR
 console = Console(stderr=True)
 
 
+class Stopped(Exception):
+    """Ctrl-C or SIGTERM where there is something to say of how to go on."""
+
+
 def bar(*columns: ProgressColumn) -> Progress:
     """A progress bar on standard error that leaves no trace; without a terminal it shows nothing."""
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

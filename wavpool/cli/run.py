@@ -11,6 +11,7 @@ import typer
 
 from ..errors import is_message
 from .app import app
+from .progress import Stopped
 
 _CLICK_ERROR: Any = typer.BadParameter.__mro__[2]  # ClickException, which typer carries under a name of its own
 
@@ -22,6 +23,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
         code = 130
+    except Stopped as stopped:
+        print(f"interrupted: {stopped}", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # `wavpool info model.wvp | head`
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

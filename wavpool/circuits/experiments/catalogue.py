@@ -55,6 +55,10 @@ def all_layers(weights: Weights, options: Options) -> list[Subexperiment]:
 
 def mobilenet(weights: Weights, options: Options) -> list[Subexperiment]:
     """All weights of a layer from its first 96; of the layers that are named, or of all convolutions."""
+    if options.output_layers and options.layers:
+        raise UserError("mobilenet computes --output-layers, or else --layers: give one of the two")
+    if options.input_layers[1:]:
+        raise UserError("mobilenet reads from one layer: give one name to --input-layers")
     names = options.output_layers or options.layers or tuple(name for name in weights if weights[name].ndim == 4)
     found = []
     for name in [chosen_layer(name, weights) for name in names]:
@@ -67,6 +71,8 @@ def mobilenet(weights: Weights, options: Options) -> list[Subexperiment]:
 
 def single_channel(weights: Weights, options: Options) -> list[Subexperiment]:
     """The rings of all kernels of a channel from their cores; the first channel of the first convolution."""
+    if options.layers[1:]:
+        raise UserError("single_channel is about one layer: give one name to --layers")
     name = chosen_layer(options.layers[0] if options.layers else "0", weights)
     filters = range(options.count) if options.count else None
     shape = weights[name].shape
@@ -158,6 +164,8 @@ def _kernels(weights: Weights, options: Options, count: int | None) -> list[tupl
         for filter, channel in itertools.product(*map(range, weights[name].shape[:2]))
     ]
     count = options.count or count
+    if count == 1 and options.layers[1:]:
+        raise UserError("one kernel is taken, the first of one layer: give one name to --layers, or a greater --count")
     if count is None or count == 1:
         return found if count is None else found[:1]
     random.Random(options.settings.seed).shuffle(found)

@@ -88,8 +88,6 @@ def computed(folder: str | Path, weights: Weights) -> tuple[list[str], list[Comp
     name, subs = opened(folder, weights)
     check_weights(folder, subs[0], weights)
     layers = [layer for layer in weights if any(layer in _touched(sub) for sub in subs)]
-    if not layers:
-        raise UserError(f"{name} is about no network's weights: there are no reads to save")
     offsets = dict(zip(layers, np.cumsum([0, *(weights[layer].size for layer in layers)]).tolist(), strict=False))
     found: list[tuple[int, float, Subexperiment, dict[str, Any], Weights]] = []
     current = dict(weights)

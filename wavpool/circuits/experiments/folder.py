@@ -49,6 +49,7 @@ def train(
     costs: Costs | None = None,
     batches: Batches = Batches(),  # noqa: B008
     watch: Callable[[Watched], None] | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
     """Compute all runs of an experiment that are not finished.
 
@@ -62,6 +63,7 @@ def train(
         costs: of operators.
         batches: how to split runs over sub-folders, which `merge` joins.
         watch: is told about twice a second.
+        given: what else is worth a note in the folder, such as the file of the weights.
 
     Raises:
         UserError: an unfit network or option, or a folder of another experiment.
@@ -69,7 +71,9 @@ def train(
     """
     folder = Path(folder)
     subs = experiment(name).plan(weights, options)
-    _claim(folder, name, options)
+    names = [sub.name for sub in subs]
+    _check_batches(folder, name, names, batches)
+    _claim(folder, Note(name, options, count, names, dict(given or {})))
     current, results = dict(weights), []
     for number, sub in enumerate(subs):
         found = _compute(folder, sub, number, len(subs), current, count, place, costs or load(), batches, watch)
@@ -105,24 +109,44 @@ def _parts(folder: Path, count: int, batches: Batches) -> Iterator[tuple[Path, r
         yield folder.with_name(f"{folder.name}{BATCH}{batch}"), range(batch * each, (batch + 1) * each)
 
 
-def _claim(folder: Path, name: str, options: Options) -> None:
-    """Note in the folder what it is of, or refuse one of something else."""
-    path = folder / "experiment.json"
-    noted = json.loads(json.dumps({"experiment": name, "options": asdict(options)}))
-    if path.exists() and any(folder.glob("*/*.*.*")):  # without a result or a checkpoint it is no claim
-        if json.loads(path.read_text(encoding="utf-8")) != noted:
-            raise UserError(f"{folder} holds another experiment, or one with other options: choose another folder")
-        return
-    files.write_json(path, noted)
+def _check_batches(folder: Path, name: str, names: Sequence[str], batches: Batches) -> None:
+    """Refuse to compute anew, in other folders, what has been computed with other batches."""
+    if name == "chain" and batches.only is not None:
+        raise UserError("a circuit of chain reads what the best of all runs before computes: leave out --batch")
+    remedy = f"`wavpool circuits resume {folder}` merges batches and goes on"
+    for each in names:
+        if batches.parts > 1 and any((folder / each).glob("result.*.json")):
+            raise UserError(f"the batches of {folder} are merged: {remedy}")
+        if batches.parts == 1 and any(folder.glob(f"{each}{BATCH}*/*.*.*")):
+            raise UserError(f"{folder} holds batches: {remedy}")
 
 
-def opened(folder: str | Path, weights: Weights) -> tuple[str, list[Subexperiment]]:
-    """Name and sub-experiments of the experiment in a folder.
+class Note(NamedTuple):
+    """What is written in an experiment's folder, so that it need not be told again.
+
+    Attributes:
+        experiment: its name.
+        options: what the user chose.
+        runs: of each sub-experiment; None in folders of version 0.7.0.
+        subexperiments: their names.
+        given: more that the command was given: files, and where to compute.
+    """
+
+    experiment: str
+    options: Options
+    runs: int | None
+    subexperiments: list[str]
+    given: dict[str, Any]
+
+
+def note_of(folder: str | Path) -> Note:
+    """What is noted in a folder.
 
     Raises:
-        UserError: the folder holds none.
+        UserError: it holds no experiment.
     """
-    path = Path(folder) / "experiment.json"
+    folder = Path(folder)
+    path = folder / "experiment.json"
     try:
         noted = json.loads(path.read_text(encoding="utf-8"))
         options = dict(noted["options"])
@@ -131,11 +155,38 @@ def opened(folder: str | Path, weights: Weights) -> tuple[str, list[Subexperimen
                 tuple(map(tuple, value)) if key == "sizes" else tuple(value) if isinstance(value, list) else value
             )
         chosen = Options(**{**options, "settings": Settings(**options["settings"])})
-        return noted["experiment"], experiment(noted["experiment"]).plan(weights, chosen)
+        names = noted.get("subexperiments") or sorted(
+            {path.parent.name.partition(BATCH)[0] for path in folder.glob("*/search.json")}
+        )
+        return Note(noted["experiment"], chosen, noted.get("runs"), names, noted.get("given", {}))
     except FileNotFoundError:
         raise UserError(f"{folder} holds no experiment: begin one with `wavpool circuits EXPERIMENT train`") from None
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError):
         raise UserError(f"{path} is damaged: remove it and start the experiment again") from None
+
+
+def _claim(folder: Path, note: Note) -> None:
+    """Note in the folder what it is of, or refuse one of something else."""
+    path = folder / "experiment.json"
+    noted = json.loads(json.dumps({**note._asdict(), "options": asdict(note.options)}))
+    if path.exists() and any(folder.glob("*/*.*.*")):  # without a result or a checkpoint it is no claim
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if any(before[key] != noted[key] for key in ("experiment", "options")):
+            raise UserError(f"{folder} holds another experiment, or one with other options: {runs.OTHER}")
+    files.write_json(path, noted)
+
+
+def opened(folder: str | Path, weights: Weights) -> tuple[str, list[Subexperiment]]:
+    """Name and sub-experiments of the experiment in a folder, which is about a network.
+
+    Raises:
+        UserError: the folder holds none, or one about no network.
+    """
+    note = note_of(folder)
+    subs = experiment(note.experiment).plan(weights, note.options)
+    if not any(part.layer for sub in subs for case in sub.cases for side in case for part in side):
+        raise UserError(f"{note.experiment} is about no network's weights: there is nothing to measure in one")
+    return note.experiment, subs
 
 
 def check_weights(folder: str | Path, sub: Subexperiment, weights: Weights) -> None:
@@ -144,8 +195,7 @@ def check_weights(folder: str | Path, sub: Subexperiment, weights: Weights) -> N
     Raises:
         UserError: it is another one.
     """
-    target = Path(folder) / sub.name
-    for path in (target / "train.data", *target.parent.glob(f"{sub.name}{BATCH}*/train.data")):
+    for path in (place / "train.data" for place in _places(folder, sub.name)):
         if not path.exists():
             continue
         stored, given = problem.read(path), sub.problem(weights)
@@ -155,10 +205,14 @@ def check_weights(folder: str | Path, sub: Subexperiment, weights: Weights) -> N
 
 def results_of(folder: str | Path, sub: Subexperiment) -> list[dict[str, Any]]:
     """Results of a sub-experiment's finished runs, those of its batches too, by run."""
-    target = Path(folder) / sub.name
-    places = [target, *sorted(target.parent.glob(f"{sub.name}{BATCH}*"))]
+    places = _places(folder, sub.name)
     found = [json.loads(path.read_text(encoding="utf-8")) for place in places for path in place.glob("result.*.json")]
     return sorted(found, key=lambda result: int(result["run"]))
+
+
+def _places(folder: str | Path, name: str) -> list[Path]:
+    """Where runs of a sub-experiment may be: in its folder, and in those of its batches."""
+    return [Path(folder) / name, *sorted(Path(folder).glob(f"{name}{BATCH}*"))]
 
 
 def outputs_of(result: Mapping[str, Any], sub: Subexperiment, weights: Weights) -> NDArray[np.int8]:
@@ -193,7 +247,12 @@ def merge(folder: str | Path) -> list[Path]:
     return merged
 
 
-def unfinished(folder: str | Path, subs: Sequence[Subexperiment], count: int) -> dict[str, list[int]]:
+def unfinished(folder: str | Path, names: Sequence[str], count: int) -> dict[str, list[int]]:
     """Numbers of the runs that are not finished, by sub-experiment."""
-    left = {sub.name: sorted(set(range(count)) - {result["run"] for result in results_of(folder, sub)}) for sub in subs}
+    left = {name: sorted(set(range(count)) - numbers_of(folder, name, "result.*.json")) for name in names}
     return {name: numbers for name, numbers in left.items() if numbers}
+
+
+def numbers_of(folder: str | Path, name: str, pattern: str) -> set[int]:
+    """Numbers of the runs of a sub-experiment that have such a file (`result.*.json`, `checkpoint.*.npz`)."""
+    return {int(path.name.split(".")[1]) for place in _places(folder, name) for path in place.glob(pattern)}

@@ -37,7 +37,7 @@ def model_metrics(
         one more row, `whole network`: the best circuits of all layers together.
 
     Raises:
-        UserError: the folder holds no experiment.
+        UserError: the folder holds no experiment, or one about no network.
     """
     weights = weights_of(model)
     name, subs = opened(folder, weights)
