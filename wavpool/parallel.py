@@ -92,8 +92,10 @@ def executor(place: Place) -> Iterator[Workers]:
         cluster.scale(place.workers)
         try:
             yield Workers(client.get_executor(), lambda: jobs.look(len(cluster.observed), len(cluster.plan)))
-        except distributed.KilledWorker as error:
-            raise UserError(f"workers die at their work, of too little memory perhaps: {error}") from None
+        except distributed.KilledWorker:
+            raise UserError(
+                "workers died again and again at the same work, of too little memory perhaps: their output says why"
+            ) from None
 
 
 def job_script(place: Place) -> str:
@@ -131,7 +133,7 @@ class _BatchJobs:
                     jobs.submitted.append(self.job_id)
                 except (OSError, RuntimeError, ValueError) as error:
                     jobs.refused.append(str(error).partition("stderr:\n")[2] or str(error))
-                    await process.start(self)
+                    await process.start(self)  # passes for running: the cluster could not be closed otherwise
 
         return Job
 
@@ -149,7 +151,7 @@ class _BatchJobs:
         if self.submitted and time.monotonic() - self.asked > ASK:
             self.asked = time.monotonic()
             queue = _queue(self.kind)
-            ours = None if queue is None else [queue[job] for job in map(_number, self.submitted) if job in queue]
+            ours = None if queue is None else [queue[job] for job in self.submitted if job in queue]
             if ours == [] and started == 0:
                 raise UserError(
                     f"the batch jobs {', '.join(self.submitted)} ended before their work did, their output says why: "
@@ -157,10 +159,6 @@ class _BatchJobs:
                 )
             self.reasons = sorted(set(ours or ()) - {"", "(None)"})
         return " ".join([f"{started} of {wanted} workers are up", *self.reasons])
-
-
-def _number(job: str) -> str:
-    return job.partition(".")[0]
 
 
 def _queue(kind: str) -> dict[str, str] | None:
@@ -184,7 +182,7 @@ def _cluster(place: Place, jobs: _BatchJobs) -> Iterator[Any]:
     kind = getattr(_dask("dask_jobqueue"), CLUSTERS[place.kind])
     options = {"cores": 1, "processes": 1, "memory": "2GB", "walltime": "24:00:00", **place.options}
     try:
-        cluster = kind(**options, job_cls=jobs.noted(kind.job_cls), scheduler_options={"dashboard_address": None})
+        cluster = kind(**options, job_cls=jobs.noted(kind.job_cls), scheduler_options={"dashboard_address": ":0"})
     except (TypeError, ValueError) as error:
         said = str(error).splitlines()[0].partition(". ")[0]
         raise UserError(f"{place.kind} refuses the options {dict(place.options)}: {said}") from None
