@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import distributed
 import numpy as np
 import pytest
 
+from wavpool import parallel
 from wavpool.circuits import Grid, Problem, Settings, checkpoint, load_costs, runs
 from wavpool.circuits.search import Search
 from wavpool.errors import UserError
@@ -131,21 +133,70 @@ script=$(cat "$last")
 QDEL = """#!/bin/sh
 kill "$@" 2>/dev/null || true
 """
+QSTAT = """#!/bin/sh
+test -e {gone} && exit
+cat <<END
+
+vm:
+                                                            Req'd  Req'd   Elap
+Job ID          Username Queue    Jobname    SessID NDS TSK Memory Time  S Time
+--------------- -------- -------- ---------- ------ --- --- ------ ----- - -----
+12.vm           someone  workq    dask-work*    --    1   1    1gb 24:00 Q   --
+END
+"""
 
 
+def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, programs: dict[str, str]) -> None:
+    for name, text in programs.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize(("kind", "submit", "delete"), [("pbs", "qsub", "qdel"), ("slurm", "sbatch", "scancel")])
 def test_batch_jobs_compute_the_same(
     kind: str, submit: str, delete: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, text in ((submit, QSUB), (delete, QDEL)):
-        (tmp_path / name).write_text(text)
-        (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    stand_in(tmp_path, monkeypatch, {submit: QSUB, delete: QDEL})
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     place = Place(kind, options={"memory": "1GB", "log_directory": str(tmp_path)})
     there = runs.execute(job(), tmp_path / "there", range(2), place)
     here = runs.execute(job(), tmp_path / "here", range(2))
     assert list(map(untimed, here)) == list(map(untimed, there))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("kind", "submit"), [("pbs", "qsub"), ("slurm", "sbatch")])
+def test_refused_batch_jobs_are_told(kind: str, submit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in(tmp_path, monkeypatch, {submit: "#!/bin/sh\necho unknown queue >&2; exit 170\n"})
+    with pytest.raises(UserError, match=f"{kind} refuses the batch jobs.*: unknown queue$"):
+        runs.execute(job(), tmp_path, range(2), Place(kind, workers=2))
+
+
+@pytest.mark.timeout(120)
+def test_batch_jobs_that_wait_are_told_and_those_that_ended_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone, told = tmp_path / "gone", []
+
+    def watch(standings: runs.Standings) -> None:
+        told.append(standings.missing)
+        if len(told) == 6:  # so that the queue was asked while it had the job
+            gone.touch()
+
+    stand_in(tmp_path, monkeypatch, {"qsub": "#!/bin/sh\necho 12.vm\n", "qdel": QDEL, "qstat": QSTAT.format(gone=gone)})
+    monkeypatch.setattr(parallel, "ASK", 1.0)
+    with pytest.raises(UserError, match="batch jobs 12 ended before their work did"):
+        runs.execute(job(), tmp_path, range(2), Place("pbs"), watch=watch)
+    assert len(told) >= 6
+    assert set(told) == {"0 of 1 workers are up"}
+
+
+@pytest.mark.timeout(120)
+def test_work_that_workers_die_of_is_told() -> None:
+    with pytest.raises(UserError, match="died again and again"), executor(Place("dask")):
+        raise distributed.KilledWorker("a job", None, 3)  # to have it in earnest takes Dask from seconds to minutes
 
 
 class TestCheckpoint:

@@ -67,11 +67,12 @@ class Job:
 
 
 class Standings(NamedTuple):
-    """How the runs of a folder stand: those that are finished, and of each that runs, its last words."""
+    """How the runs of a folder stand: how many are finished, last words of those that run, what workers are missing."""
 
     finished: int
     total: int
     running: dict[int, dict[str, Any]]
+    missing: str = ""
 
 
 def finished(folder: Path, job: Job, runs: Sequence[int]) -> dict[int, dict[str, Any]]:
@@ -122,9 +123,9 @@ def execute(
     files.write_json(folder / "search.json", {**job.description(), "fingerprint": job.fingerprint})
     todo = [run for run in runs if run not in done]
     if todo:
-        with _terminable(), executor(place or Place()) as pool:
+        with _terminable(), executor(place or Place()) as (pool, look):
             waiting = {pool.submit(compute, job, folder, run, every) for run in todo}
-            for ready in _as_completed(waiting, lambda: _tell(watch, folder, job, runs)):
+            for ready in _as_completed(waiting, lambda: _tell(watch, folder, runs, look())):
                 ready.result()
     done = finished(folder, job, runs)
     if missing := [run for run in runs if run not in done]:
@@ -188,7 +189,7 @@ def _write_result(job: Job, folder: Path, search: Search) -> None:
     })  # fmt: skip
 
 
-def _tell(watch: Callable[[Standings], None] | None, folder: Path, job: Job, runs: Sequence[int]) -> None:
+def _tell(watch: Callable[[Standings], None] | None, folder: Path, runs: Sequence[int], missing: str) -> None:
     if watch is None:
         return
     running = {}
@@ -197,7 +198,7 @@ def _tell(watch: Callable[[Standings], None] | None, folder: Path, job: Job, run
             running[run] = json.loads((folder / f".standing.{run}.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):  # not begun, or finished a moment ago
             continue
-    watch(Standings(sum((folder / f"result.{run}.json").exists() for run in runs), len(runs), running))
+    watch(Standings(sum((folder / f"result.{run}.json").exists() for run in runs), len(runs), running, missing))
 
 
 def _as_completed(waiting: set[Future[bool]], look: Callable[[], None]) -> Iterator[Future[bool]]:

@@ -1,6 +1,7 @@
 """What `wavpool circuits EXPERIMENT train|submit`, `resume`, `status` and `merge` do."""
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -156,15 +157,20 @@ def run_experiment(
         TimeElapsedColumn(),
     ) as progress:
         task = progress.add_task("preparing", total=None, best="")
+        missing = ""
 
         def show(watched: folders.Watched) -> None:
+            nonlocal missing
             standings = watched.standings
+            if standings.missing != missing and progress.disable:  # a log file shows no bar, but why nothing happens
+                print(standings.missing or "all workers are up", file=sys.stderr, flush=True)
+            missing = standings.missing
             running = [(each["error"], each["energy"], each["generation"]) for each in standings.running.values()]
             best = min(running, default=None)
             text = "" if best is None else f"error {best[0]:,}  energy {best[1]:.4g} pJ  generation {best[2]:,}"
             progress.update(
                 task, description=f"{watched.name} ({watched.place + 1} of {watched.total})",
-                completed=standings.finished, total=standings.total, best=text,
+                completed=standings.finished, total=standings.total, best=f"{missing} {text}".strip(),
             )  # fmt: skip
 
         given = {"weights": _absolute(weights), "costs": _absolute(costs), "place": asdict(place)}
