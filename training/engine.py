@@ -41,6 +41,7 @@ _NOISE = (
     r".*Experiment logs directory .* exists and is not empty.*",
     r".*you defined a `validation_step` but have no.*",
     r".*available but not used.*",
+    r".*`srun` command is available.*",
     r".*`lr_scheduler\.step\(\)` before `optimizer\.step\(\)`.*",
     r".*The epoch parameter in `scheduler\.step\(\)`.*",
     r".*resource_tracker.*",

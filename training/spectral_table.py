@@ -42,6 +42,8 @@ PUBLISHED: Mapping[tuple[str | None, str], tuple[float | None, float | None]] = 
 }
 """Test accuracy of LeNet on MNIST and CIFAR-10 in "cnn_compression", commit 71aead3: one run each, 30 epochs."""
 
+TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
+
 Key = tuple[str | None, str]
 
 
@@ -71,8 +73,8 @@ def rows(folder: Path) -> list[dict[str, Any]]:
         model = build_model(config, data := load(config)).eval()
         row |= {"parameters": metrics["parameters"], "bytes": metrics["bytes"]}
         row["latency_ms"] = inference_ms(model, example(data, config.image_size), timings=300)
-        published = dict(zip(("mnist", "cifar10"), PUBLISHED.get((kernel, layers), (None, None)), strict=True))
-        for name in ("mnist", "cifar10"):
+        published = dict(zip(TITLES, PUBLISHED.get((kernel, layers), (None, None)), strict=True))
+        for name in TITLES:
             scores = [metrics["test"]["accuracy"] for _, metrics in by_data.get(name, [])]
             row[f"{name}_runs"] = len(scores)
             row[f"{name}_mean"] = statistics.mean(scores) if scores else None
@@ -86,14 +88,15 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 
 def document(table: Sequence[Mapping[str, Any]]) -> str:
-    """The rows as Markdown."""
+    """The rows as Markdown; data sets without a run are left out."""
+    measured = {name: title for name, title in TITLES.items() if any(row[f"{name}_runs"] for row in table)}
     head = ["transform", "layers", "(parameters)", "(bytes)", "(latency, ms)"]
-    head += ["(MNIST)", "(author's)", "(CIFAR-10)", "(author's)"]
+    head += [cell for title in measured.values() for cell in (f"({title})", "(author's)")]
     lines = []
     for row in table:
         cells = [row["transform"], row["layers"] or "–", f"{row['parameters']:,}", f"{row['bytes']:,}"]
         cells.append(f"{row['latency_ms']:.2f}")
-        for name in ("mnist", "cifar10"):
+        for name in measured:
             mean, sd, published = (row[f"{name}_{part}"] for part in ("mean", "sd", "published"))
             spread = "" if sd is None else f" ± {sd:.4f}"
             cells += ["–" if mean is None else f"{mean:.4f}{spread}", "–" if published is None else f"{published:.3f}"]
