@@ -86,7 +86,7 @@ def _spectral(model: nn.Module, config: TrainConfig) -> nn.Module:
         config.kernel,
         config.layers,
         config.spectral_parametrisation,
-        config.keep,
+        config.keep if config.spectral_parametrisation == "coefficients" else None,
         from_trained=False,
         complex=config.complex_features,
         inplace=True,

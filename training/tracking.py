@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from lightning.pytorch.loggers import MLFlowLogger
 
 from training.config import ConfigError, TrainConfig
 
+TIMEOUT = 10.0  # seconds for a server to answer
+
 
 def logger(config: TrainConfig) -> MLFlowLogger:
     """The logger of a run, named as its folder, in an experiment named as the data set.
@@ -18,6 +22,7 @@ def logger(config: TrainConfig) -> MLFlowLogger:
     Raises:
         ConfigError: MLflow is not installed, or the server cannot be reached.
     """
+    _reach(str(config.mlflow))
     try:
         made = MLFlowLogger(experiment_name=config.data, run_name=config.name, tracking_uri=config.mlflow)
         made.log_hyperparams(config.model_dump(mode="json"))
@@ -26,6 +31,21 @@ def logger(config: TrainConfig) -> MLFlowLogger:
     except Exception as error:  # MLflow raises whatever its transport does
         raise ConfigError(f"MLflow at {config.mlflow} cannot be used: {str(error).splitlines()[0]}") from error
     return made
+
+
+def _reach(uri: str) -> None:
+    """See that a server answers at all: MLflow itself would try again for minutes."""
+    if not uri.startswith(("http://", "https://")):
+        return
+    try:
+        urllib.request.urlopen(uri, timeout=TIMEOUT).close()
+    except urllib.error.HTTPError:  # an answer, if only that one has to log in
+        pass
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise ConfigError(
+            f"MLflow at {uri} cannot be reached: {reason}; start the server, or mend the address"
+        ) from None
 
 
 def finish(trainer: pl.Trainer, metrics: Mapping[str, Any], folder: Path) -> None:

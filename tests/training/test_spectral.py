@@ -245,6 +245,15 @@ def test_mlflow_that_cannot_be_reached(make_config: MakeConfig, tmp_path: Path) 
         fit(config, tmp_path / "run", progress=False)
 
 
+def test_mlflow_server_that_is_not_there_is_told_at_once(make_config: MakeConfig, tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    with socket.socket() as taken:  # a port that nobody listens on
+        taken.bind(("127.0.0.1", 0))
+        uri = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(ConfigError, match=f"{uri} cannot be reached: .*; start the server"):
+            fit(make_config(**DIGITS, epochs=1, mlflow=uri), tmp_path / "run", progress=False)
+
+
 def test_table_and_curve_of_finished_runs(make_config: MakeConfig, tmp_path: Path) -> None:
     runs = tmp_path / "runs" / "digits"
     fit(make_config(**DIGITS, epochs=1), runs / "dense", progress=False)

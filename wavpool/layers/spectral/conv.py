@@ -13,7 +13,7 @@ from wavpool.transforms import Transform
 from .cached import Cached
 from .coefficients import KeptCoefficients, Select
 from .frequencies import SinusoidKernels, initial_gain
-from .linear import Parametrisation, check_parametrisation
+from .linear import Parametrisation, is_of_frequencies, share_of
 from .separable import separable_conv2d
 from .sinusoids import Spacing
 
@@ -67,7 +67,7 @@ class SpectralConv2d(Cached):
         padding_mode: str = "zeros",
         transform: str | Transform = "dct",
         parametrisation: Parametrisation = "coefficients",
-        keep: float = 0.25,
+        keep: float | None = None,
         select: Select = "low",
         axes: Sequence[int] | None = None,
         complex: bool = False,
@@ -95,13 +95,15 @@ class SpectralConv2d(Cached):
         self._padding = like._reversed_padding_repeated_twice
         size = tuple(like.weight.shape)
         gain = initial_gain(gain)
-        if check_parametrisation(parametrisation, transform, complex, False, select, axes):
+        waves = {"complex": complex, "spacing": spacing != "out"}
+        coefficients = {"keep": keep is not None, "select": select != "low", "axes": axes is not None}
+        if is_of_frequencies(parametrisation, transform, waves, coefficients):
             self.spectrum = SinusoidKernels(
                 size[0], size[1], like.kernel_size, str(transform), complex, spacing, groups, gain, device, dtype
             )
         else:
             axes = [axis for axis in (1, 2, 3) if size[axis] > 1] or [1] if axes is None else axes
-            self.spectrum = KeptCoefficients(size, transform, axes, keep, select, gain, device, dtype)
+            self.spectrum = KeptCoefficients(size, transform, axes, share_of(keep), select, gain, device, dtype)
         self.bias = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype)) if bias else None
         if self.bias is not None:
             bound = 1 / math.sqrt(math.prod(size[1:]))

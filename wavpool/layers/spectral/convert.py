@@ -30,7 +30,7 @@ def convert(
     transform: str | Transform,
     layers: Layers = "all",
     parametrisation: Parametrisation = "coefficients",
-    keep: float = 0.25,
+    keep: float | None = None,
     from_trained: bool = True,
     complex: bool = False,
     inplace: bool = False,
@@ -81,9 +81,7 @@ def convert(
     _refuse_shared(model, chosen)
     if parametrisation == "frequencies" and from_trained:
         options.setdefault("amplitude", True)
-    settings = {"transform": transform, "parametrisation": parametrisation, "complex": complex, **options}
-    if parametrisation == "coefficients":
-        settings["keep"] = keep
+    settings = {"transform": transform, "parametrisation": parametrisation, "keep": keep, "complex": complex, **options}
     for name, module in chosen.items():
         try:
             model = _replace(model, name, _spectral(module, from_trained, settings))

@@ -1,7 +1,7 @@
 """A dense layer whose weight lives in a transform domain."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, cast
 
 import torch
@@ -35,7 +35,7 @@ class SpectralLinear(Cached):
         transform: for frequencies `dct`, `dst`, `dft`, `shannon` or `real_shannon`; for coefficients any name that
             `wavpool.transforms.get_transform` takes, `hadamard` at any length.
         parametrisation: "coefficients" or "frequencies".
-        keep, select: share and choice of the coefficients, see `KeptCoefficients`.
+        keep, select: share (a quarter unless told otherwise) and choice of the coefficients, see `KeptCoefficients`.
         axes: of the weight `(out_features, in_features)` to transform: by default `(1,)`; `(0, 1)` for both.
         complex: rows of frequencies are `exp(-i angle)`, the input may be complex, the output is, and the bias has
             shape `(out_features, 2)`. Otherwise dft and shannon are real-packed: `cos + sin`.
@@ -61,7 +61,7 @@ class SpectralLinear(Cached):
         bias: bool = True,
         transform: str | Transform = "dct",
         parametrisation: Parametrisation = "coefficients",
-        keep: float = 0.25,
+        keep: float | None = None,
         select: Select = "low",
         axes: Sequence[int] | None = None,
         complex: bool = False,
@@ -76,7 +76,9 @@ class SpectralLinear(Cached):
         self.in_features, self.out_features = in_features, out_features
         self._is_large = in_features * out_features >= FAST_SIZE
         gain = initial_gain(gain)
-        if check_parametrisation(parametrisation, transform, complex, amplitude or bandwidth, select, axes):
+        waves = {"complex": complex, "spacing": spacing != "out", "amplitude": amplitude, "bandwidth": bandwidth}
+        coefficients = {"keep": keep is not None, "select": select != "low", "axes": axes is not None}
+        if is_of_frequencies(parametrisation, transform, waves, coefficients):
             self.spectrum = SinusoidRows(
                 out_features,
                 in_features,
@@ -93,7 +95,7 @@ class SpectralLinear(Cached):
         else:
             axes = (1,) if axes is None else axes
             self.spectrum = KeptCoefficients(
-                (out_features, in_features), transform, axes, keep, select, gain, device, dtype
+                (out_features, in_features), transform, axes, share_of(keep), select, gain, device, dtype
             )
         shape = (out_features, 2) if complex else (out_features,)
         self.bias = nn.Parameter(torch.empty(shape, device=device, dtype=dtype)) if bias else None
@@ -159,22 +161,31 @@ def _from_low(spectrum: KeptCoefficients, x: Tensor) -> Tensor | None:
     return spectrum.transform.inverse(F.pad(y, (0, spectrum.size[0] - rows)))
 
 
-def check_parametrisation(
-    parametrisation: str, transform: object, complex: bool, waves: bool, select: str, axes: Sequence[int] | None
+def share_of(keep: float | None) -> float:
+    """The share of the coefficients that are kept."""
+    return 0.25 if keep is None else keep
+
+
+def is_of_frequencies(
+    parametrisation: str, transform: object, waves: Mapping[str, bool], coefficients: Mapping[str, bool]
 ) -> bool:
-    """Whether it is that of frequencies.
+    """Whether the parametrisation is that of frequencies.
+
+    Args:
+        parametrisation, transform: as given.
+        waves, coefficients: options of frequencies, and of coefficients, and whether they were given.
 
     Raises:
         ValueError: it is unknown, or an option belongs to the other one.
     """
     if parametrisation not in ("frequencies", "coefficients"):
         raise ValueError(f"parametrisation must be 'frequencies' or 'coefficients', got {parametrisation!r}")
-    if parametrisation == "coefficients" and (complex or waves):
-        raise ValueError("complex, amplitude and bandwidth belong to parametrisation='frequencies'")
+    other, options = ("coefficients", coefficients) if parametrisation == "frequencies" else ("frequencies", waves)
+    if given := [name for name, is_given in options.items() if is_given]:
+        verb = "belongs" if len(given) == 1 else "belong"
+        raise ValueError(f"{' and '.join(given)} {verb} to parametrisation={other!r}")
     if parametrisation == "frequencies" and not isinstance(transform, str):
         raise ValueError(
             "parametrisation='frequencies' takes the name of a transform; 'coefficients' takes every transform"
         )
-    if parametrisation == "frequencies" and (select != "low" or axes is not None):
-        raise ValueError("select and axes belong to parametrisation='coefficients'")
     return parametrisation == "frequencies"
