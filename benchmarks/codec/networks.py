@@ -83,7 +83,7 @@ def vgg() -> CifarVGG:
 
 
 def efficientnet() -> EfficientNet:
-    """EfficientNet-B0 at half its width, on CIFAR-10, 88 %."""
+    """EfficientNet-B0 at half its width, on CIFAR-10, 73.32 % (ten epochs)."""
     return trained("efficientnet_cifar10", cifar_efficientnet, _train_efficientnet)
 
 
