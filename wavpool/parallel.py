@@ -3,29 +3,20 @@
 Each is an `Executor` of `concurrent.futures`, so that who has jobs to run need not know which it is.
 """
 
-import getpass
-import importlib
 import multiprocessing
 import os
-import re
-import shutil
 import signal
-import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from .batch_jobs import CLUSTERS, BatchJobs, check_submit, dask_module
 from .errors import UserError
 
-KINDS = ("processes", "dask", "pbs", "slurm")
-CLUSTERS = {"pbs": "PBSCluster", "slurm": "SLURMCluster"}
-SUBMIT = {"pbs": "qsub", "slurm": "sbatch"}
-QUEUE = {"pbs": ["qstat", "-u"], "slurm": ["squeue", "--noheader", "--format=%A (%r)", "--user"]}
-ASK = 10.0  # seconds between two questions for the queue, which many users share
+KINDS = ("processes", "dask", *CLUSTERS)
 
 
 @dataclass(frozen=True)
@@ -74,7 +65,7 @@ def executor(place: Place) -> Iterator[Workers]:
         with processes(place.workers) as pool:
             yield Workers(pool)
         return
-    distributed = _dask("distributed")
+    distributed = dask_module("distributed")
     if place.address is not None:
         try:
             client = distributed.Client(place.address, timeout=5)
@@ -83,15 +74,18 @@ def executor(place: Place) -> Iterator[Workers]:
         with client:
             yield Workers(client.get_executor())
         return
-    if place.kind in SUBMIT and shutil.which(SUBMIT[place.kind]) is None:
-        raise UserError(
-            f"there is no {SUBMIT[place.kind]} here: submit on a login node of the cluster, or see --dry-run"
-        )
-    jobs = _BatchJobs(place.kind)
-    with _cluster(place, jobs) as cluster, distributed.Client(cluster) as client:
+    look: Callable[[int, int], str]
+    if place.kind == "dask":
+        made = distributed.LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=None)
+        look = lambda started, wanted: ""  # noqa: E731
+    else:
+        check_submit(place.kind)
+        jobs = BatchJobs(place.kind)
+        made, look = jobs.cluster(place.options), jobs.look
+    with made as cluster, distributed.Client(cluster) as client:
         cluster.scale(place.workers)
         try:
-            yield Workers(client.get_executor(), lambda: jobs.look(len(cluster.observed), len(cluster.plan)))
+            yield Workers(client.get_executor(), lambda: look(len(cluster.observed), len(cluster.plan)))
         except distributed.KilledWorker:
             raise UserError(
                 "workers died again and again at the same work, of too little memory perhaps: their output says why"
@@ -105,100 +99,11 @@ def job_script(place: Place) -> str:
         ImportError: dask-jobqueue is not installed.
         UserError: a place without batch jobs, or options that it refuses.
     """
-    if place.kind not in ("pbs", "slurm"):
+    if place.kind not in CLUSTERS:
         raise UserError(f"only pbs and slurm have job scripts, not {place.kind}")
-    with _cluster(place, _BatchJobs(place.kind)) as cluster:
+    with BatchJobs(place.kind).cluster(place.options) as cluster:
         script: str = cluster.job_script()
         return script
-
-
-class _BatchJobs:
-    """What became of the jobs that a batch system was given, of which dask-jobqueue tells nothing."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.submitted: list[str] = []
-        self.refused: list[str] = []
-        self.asked = time.monotonic()
-        self.reasons: list[str] = []
-
-    def noted(self, job_class: Any) -> Any:
-        """A class of jobs that are noted here; what they raise only the log of the cluster's own thread would have."""
-        jobs, process = self, _dask("distributed.deploy.spec").ProcessInterface
-
-        class Job(job_class):  # type: ignore[misc]
-            async def start(self) -> None:
-                try:
-                    await super().start()
-                    jobs.submitted.append(self.job_id)
-                except (OSError, RuntimeError, ValueError) as error:
-                    jobs.refused.append(str(error).partition("stderr:\n")[2] or str(error))
-                    await process.start(self)  # passes for running: the cluster could not be closed otherwise
-
-        return Job
-
-    def look(self, started: int, wanted: int) -> str:
-        """Which workers are missing, and why.
-
-        Raises:
-            UserError: a job was refused, or all of them have ended.
-        """
-        if self.refused:
-            words = "; ".join(self.refused[0].split("\n")).strip("; ")
-            raise UserError(f"{self.kind} refuses the batch jobs, see --cluster-option and --dry-run: {words}")
-        if started >= wanted > 0:
-            return ""
-        if self.submitted and time.monotonic() - self.asked > ASK:
-            self.asked = time.monotonic()
-            queue = _queue(self.kind)
-            ours = None if queue is None else [queue[job] for job in self.submitted if job in queue]
-            if ours == [] and started == 0:
-                raise UserError(
-                    f"the batch jobs {', '.join(self.submitted)} ended before their work did, their output says why: "
-                    "start again to go on"
-                )
-            self.reasons = sorted(set(ours or ()) - {"", "(None)"})
-        return " ".join([f"{started} of {wanted} workers are up", *self.reasons])
-
-
-def _queue(kind: str) -> dict[str, str] | None:
-    """This user's jobs by number, with the reason to wait where one is told; None without an answer."""
-    try:
-        told = subprocess.run(
-            [*QUEUE[kind], getpass.getuser()], capture_output=True, text=True, timeout=ASK, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return dict(re.findall(r"^(\d+).*?(\(.*\))?$", told, re.MULTILINE))
-
-
-@contextmanager
-def _cluster(place: Place, jobs: _BatchJobs) -> Iterator[Any]:
-    if place.kind == "dask":
-        local = _dask("distributed").LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=None)
-        with local as cluster:
-            yield cluster
-        return
-    kind = getattr(_dask("dask_jobqueue"), CLUSTERS[place.kind])
-    options = {"cores": 1, "processes": 1, "memory": "2GB", "walltime": "24:00:00", **place.options}
-    try:
-        cluster = kind(**options, job_cls=jobs.noted(kind.job_cls), scheduler_options={"dashboard_address": ":0"})
-    except (TypeError, ValueError) as error:
-        said = str(error).splitlines()[0].partition(". ")[0]
-        raise UserError(f"{place.kind} refuses the options {dict(place.options)}: {said}") from None
-    with cluster:
-        yield cluster
-
-
-def _dask(module: str) -> Any:
-    interrupt = signal.getsignal(signal.SIGINT)
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise ImportError(f"clusters need {module}: pip install 'wavpool[experiments]'") from None
-    finally:
-        if signal.getsignal(signal.SIGINT) is not interrupt:  # dask_jobqueue makes Ctrl-C a success
-            signal.signal(signal.SIGINT, interrupt)
 
 
 @contextmanager

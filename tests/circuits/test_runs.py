@@ -14,7 +14,7 @@ import distributed
 import numpy as np
 import pytest
 
-from wavpool import parallel
+from wavpool import batch_jobs
 from wavpool.circuits import Grid, Problem, Settings, checkpoint, load_costs, runs
 from wavpool.circuits.search import Search
 from wavpool.errors import UserError
@@ -186,7 +186,7 @@ def test_batch_jobs_that_wait_are_told_and_those_that_ended_not_waited_for(
             gone.touch()
 
     stand_in(tmp_path, monkeypatch, {"qsub": "#!/bin/sh\necho 12.vm\n", "qdel": QDEL, "qstat": QSTAT.format(gone=gone)})
-    monkeypatch.setattr(parallel, "ASK", 1.0)
+    monkeypatch.setattr(batch_jobs, "ASK", 1.0)
     with pytest.raises(UserError, match="batch jobs 12 ended before their work did"):
         runs.execute(job(), tmp_path, range(2), Place("pbs"), watch=watch)
     assert len(told) >= 6

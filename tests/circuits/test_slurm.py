@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.circuits.test_runs import ROOT, job, untimed
-from wavpool import parallel
+from wavpool import batch_jobs
 from wavpool.circuits import runs
 from wavpool.errors import UserError
 from wavpool.parallel import Place
@@ -127,7 +127,7 @@ def test_a_refused_job_is_told_in_the_words_of_slurm(slurm: Path, tmp_path: Path
 
 
 def test_a_job_that_waits_is_told_with_the_reason(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "ASK", 1.0)
+    monkeypatch.setattr(batch_jobs, "ASK", 1.0)
 
     class Seen(Exception):
         pass
@@ -142,7 +142,7 @@ def test_a_job_that_waits_is_told_with_the_reason(slurm: Path, tmp_path: Path, m
 
 
 def test_jobs_that_end_at_once_are_not_waited_for(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel, "ASK", 1.0)
+    monkeypatch.setattr(batch_jobs, "ASK", 1.0)
     with pytest.raises(UserError, match="ended before their work did"):
         runs.execute(job(), tmp_path, range(2), place(slurm, python="/no/such/python"))
 
@@ -150,14 +150,14 @@ def test_jobs_that_end_at_once_are_not_waited_for(slurm: Path, tmp_path: Path, m
 PROGRAM = """
 import sys
 from pathlib import Path
-from tests.circuits.test_slurm import job, parallel, place, runs
-parallel.ASK = 1.0
+from tests.circuits.test_slurm import batch_jobs, job, place, runs
+batch_jobs.ASK = 1.0
 if __name__ == "__main__":
     try:
         runs.execute(job(generations=600_000), {folder!r}, range(1), place(Path({logs!r})), every=0.5)
     except KeyboardInterrupt:
         sys.exit(130)
-    except parallel.UserError as error:
+    except batch_jobs.UserError as error:
         sys.exit(str(error))
 """
 
