@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
+import torch
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
@@ -14,3 +16,11 @@ def constant_result(function: Function) -> Function:
     """
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return function
+
+
+def is_exporting() -> bool:
+    """Whether `torch.export` is at work, and not `torch.compile` alone.
+
+    `torch.compiler.is_exporting` is always true to the compiler of torch 2.11 and older, so the flag itself is read.
+    """
+    return torch.compiler._is_exporting_flag

@@ -19,6 +19,7 @@ from . import fft_forms, trigonometric_matrices
 from .arguments import integer
 from .constants import Builder, constant
 from .linear_maps import along_axes, as_matrix, product
+from .tracing import is_exporting
 
 MATRIX_LIMIT = 96  # measured on a CPU: the longest axis on which a matrix product keeps up with the FFTs
 EXPORT_LIMIT = 1024  # exported programs keep to products longer: the DFT of an ONNX runtime is slow, and rough at odd n
@@ -227,7 +228,7 @@ def _transform(x: Tensor, name: str, axis: Axis) -> Tensor:
 def _along(x: Tensor, name: str, axis: int) -> Tensor:
     n = operator.index(x.shape[axis])  # a plain integer, also where a compiler holds a symbol
     check_length(name, n)
-    if n <= (EXPORT_LIMIT if torch.compiler.is_exporting() else MATRIX_LIMIT):
+    if n <= (EXPORT_LIMIT if is_exporting() else MATRIX_LIMIT):
         return product(x, constant(KINDS[name].matrix, n, x), axis)
     last = x.movedim(axis, -1)
     plain = torch.compiler.is_compiling() or torch.jit.is_tracing()

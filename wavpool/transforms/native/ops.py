@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from ..filters import from_key
+from ..tracing import is_exporting
 from . import dense
 from .build import FORBIDDEN, library
 from .plan import Plan, packed_length, plan
@@ -50,7 +51,7 @@ def operators_allowed() -> bool:
     if not _enabled or forward_ad._current_level >= 0 or torch.jit.is_tracing():
         return False
     if torch.compiler.is_compiling():
-        return not torch.compiler.is_exporting()
+        return not is_exporting()
     if not torch._C._are_functorch_transforms_active():
         return True
     functorch = torch._C._functorch
