@@ -265,7 +265,8 @@ def test_batches_are_merged(weights: dict[str, Any], tmp_path: Path) -> None:
     _, (sub,) = folders.opened(parts, weights)
     assert folders.unfinished(parts, [sub.name], 5) == {sub.name: [4]}
     strip = lambda results: [  # noqa: E731
-        {key: value for key, value in each.items() if key not in ("seconds", "provenance")} for each in results
+        {key: value for key, value in each.items() if key not in ("seconds", "provenance", "subexperiment")}
+        for each in results
     ]
     assert strip(folders.results_of(parts, sub)) == strip(whole)
     assert [path.name for path in folders.merge(parts)] == [sub.name]
@@ -273,7 +274,7 @@ def test_batches_are_merged(weights: dict[str, Any], tmp_path: Path) -> None:
     assert not list(parts.glob("*_batch_*"))
     with pytest.raises(UserError, match=f"are merged: `wavpool circuits resume {parts}`"):
         folders.train(parts, "single_filter", weights, options, 4, batches=folders.Batches(2, 0))
-    with pytest.raises(UserError, match="do not divide"):
+    with pytest.raises(UserError, match="multiple of --batches"):
         folders.train(tmp_path / "odd", "single_filter", weights, options, 4, batches=folders.Batches(3))
 
 
@@ -367,7 +368,8 @@ def test_the_command_from_a_network_to_its_accuracy(
 @pytest.mark.parametrize(("words", "sentence"), [
     (["le_selector", "train", "-o", "x"], "le_selector needs WEIGHTS"),
     (["le_selector", "train", "none.pth", "-o", "x"], "cannot use none.pth"),
-    (["worst_case", "train", "-o", "x", "--runs", "3", "--batches", "2", "--generations", "5"], "do not divide"),
+    (["worst_case", "train", "-o", "x", "--runs", "3", "--batches", "2", "--generations", "5"],
+     "--runs must be a multiple of --batches, got 3 runs in 2 batches"),
     (["worst_case", "train", "-o", "x", "--rows", "3", "--cols", "3"], "look-up mode needs a grid"),
     (["worst_case", "train", "-o", "x", "--children", "4", "--population-max", "8"], "not both"),
     (["worst_case", "train", "-o", "x", "--mse-thresholds", "a"], "--mse-thresholds"),
@@ -446,6 +448,17 @@ def test_the_ancestors_words_are_understood(
     assert run(["circuits", "le_selector", "train", "-o", "y", "--input-layer-names", "0"]) == 2
     assert "--input-layers has no effect" in capsys.readouterr().err
     assert len(ANCESTORS) == 6
+
+
+def test_results_tell_of_which_subexperiment_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--mse-thresholds", "0,5", "--runs", "1", "--generations", "7"]
+    assert run(["circuits", "worst_case", "train", "-o", "x", *words]) == 0
+    first, second, _ = capsys.readouterr().out.splitlines()
+    assert first.startswith("mse_0_256_31 run   0: error ")
+    assert second.startswith("mse_5_256_31 run   0: error ")
 
 
 def test_resume_merges_and_computes_what_is_missing(

@@ -183,9 +183,11 @@ def run_experiment(
             raise Stopped(
                 f"start the same command again, or `wavpool circuits resume {folder}`, to go on from here"
             ) from None
+    is_one = len({result["subexperiment"] for result in found}) == 1
     for result in found:
+        which = "" if is_one else f"{result['subexperiment']} "
         say(
-            f"run {result['run']:>3}: error {result['error']:,}, energy {result['energy']:.4g} pJ, "
+            f"{which}run {result['run']:>3}: error {result['error']:,}, energy {result['energy']:.4g} pJ, "
             f"{counted(result['gates'], 'gate')} and {counted(result['nodes'] - result['gates'], 'wire')}, "
             f"{result['generations']:,} generations in {result['seconds']:.0f} s"
         )

@@ -65,6 +65,9 @@ def train(
         watch: is told about twice a second.
         given: what else is worth a note in the folder, such as the file of the weights.
 
+    Returns:
+        The results of all runs, those that were finished before too, each with the `subexperiment` that it is of.
+
     Raises:
         UserError: an unfit network or option, or a folder of another experiment.
         KeyboardInterrupt: stopped; what was done stays, and goes on when started again.
@@ -77,7 +80,7 @@ def train(
     current, results = dict(weights), []
     for number, sub in enumerate(subs):
         found = _compute(folder, sub, number, len(subs), current, count, place, costs or load(), batches, watch)
-        results += found
+        results += [{"subexperiment": sub.name, **result} for result in found]
         if name == "chain" and found:  # the next circuit reads what this one computes
             best = min(found, key=lambda result: (result["error"], result["energy"]))
             current.update(sub.injected(current, outputs_of(best, sub, current)))
@@ -103,7 +106,7 @@ def _parts(folder: Path, count: int, batches: Batches) -> Iterator[tuple[Path, r
         yield folder, range(count)
         return
     if count % batches.parts:
-        raise UserError(f"{batches.parts} batches do not divide {count} runs")
+        raise UserError(f"--runs must be a multiple of --batches, got {count} runs in {batches.parts} batches")
     each = count // batches.parts
     for batch in range(batches.parts) if batches.only is None else [batches.only]:
         yield folder.with_name(f"{folder.name}{BATCH}{batch}"), range(batch * each, (batch + 1) * each)
