@@ -291,6 +291,22 @@ def test_a_stopped_search_of_other_weights_is_kept(weights: dict[str, Any], tmp_
     assert (target / "train.data").read_bytes() == before
 
 
+@pytest.mark.parametrize("content", [b"{", b"{}", b"[]", b"\xff"])
+@pytest.mark.parametrize("name", ["experiment.json", "mse_0_256_31/search.json", "mse_0_256_31/result.0.json"])
+def test_damaged_files_are_named(name: str, content: bytes, tmp_path: Path) -> None:
+    options = Options(settings=Settings(generations=2))
+    folders.train(tmp_path, "worst_case", {}, options, 1)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name} is damaged: remove it, and start the experiment again"):
+        folders.train(tmp_path, "worst_case", {}, options, 1)
+    if "result" in name:
+        (sub,) = experiment("worst_case").plan({}, options)
+        with pytest.raises(UserError, match=f"{name} is damaged"):
+            folders.results_of(tmp_path, sub)
+    (tmp_path / name).unlink()
+    assert len(folders.train(tmp_path, "worst_case", {}, options, 1)) == 1
+
+
 def test_accuracy_falls_with_what_is_added(network: torch.nn.Module, tmp_path: Path) -> None:
     rows = sensitivity(network, digits(256), [-60, 0, 60], output=tmp_path / "s.csv")
     assert [row["offset"] for row in rows] == [-60, 0, 60]
@@ -387,8 +403,10 @@ def test_the_command_from_a_network_to_its_accuracy(
     (["resume", "x"], "holds no experiment"),
     (["status", "x"], "holds no experiment"),
     (["export", "x.json", "-o", "x.v"], "cannot use x.json"),
+    (["export", "data.py", "-o", "x.v"], "data.py is no result of a run and no chromosome: a chromosome begins"),
 ])  # fmt: skip
 def test_mistakes_get_one_sentence(words: list[str], sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "data.py").write_text(DATA)
     done = command(*words, cwd=tmp_path)
     assert done.returncode == 2
     assert sentence in done.stderr

@@ -230,7 +230,10 @@ def export_circuit(source: Path, output: Path) -> None:
     try:
         found = json.loads(text)
     except ValueError:  # as a chromosome's text is, which begins with a brace too
-        circuit = Circuit.from_text(text.strip())
+        try:
+            circuit = Circuit.from_text(text.strip())
+        except UserError as error:
+            raise UserError(f"{source} is no result of a run and no chromosome: {error}") from None
     else:
         if not isinstance(found, dict) or not isinstance(found.get("chromosome"), str):
             raise UserError(f"{source} is no result of a run: it has no chromosome")

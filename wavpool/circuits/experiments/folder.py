@@ -164,19 +164,24 @@ def note_of(folder: str | Path) -> Note:
         return Note(noted["experiment"], chosen, noted.get("runs"), names, noted.get("given", {}))
     except FileNotFoundError:
         raise UserError(f"{folder} holds no experiment: begin one with `wavpool circuits EXPERIMENT train`") from None
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError):
-        raise UserError(f"{path} is damaged: remove it and start the experiment again") from None
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise runs.damaged(path) from None
 
 
 def _claim(folder: Path, note: Note) -> None:
     """Note in the folder what it is of, or refuse one of something else."""
     path = folder / "experiment.json"
-    noted = json.loads(json.dumps({**note._asdict(), "options": asdict(note.options)}))
+    noted = _as_json(note)
     if path.exists() and any(folder.glob("*/*.*.*")):  # without a result or a checkpoint it is no claim
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = _as_json(note_of(folder))
         if any(before[key] != noted[key] for key in ("experiment", "options")):
             raise UserError(f"{folder} holds another experiment, or one with other options: {runs.OTHER}")
     files.write_json(path, noted)
+
+
+def _as_json(note: Note) -> dict[str, Any]:
+    noted: dict[str, Any] = json.loads(json.dumps({**note._asdict(), "options": asdict(note.options)}))
+    return noted
 
 
 def opened(folder: str | Path, weights: Weights) -> tuple[str, list[Subexperiment]]:
@@ -207,9 +212,13 @@ def check_weights(folder: str | Path, sub: Subexperiment, weights: Weights) -> N
 
 
 def results_of(folder: str | Path, sub: Subexperiment) -> list[dict[str, Any]]:
-    """Results of a sub-experiment's finished runs, those of its batches too, by run."""
+    """Results of a sub-experiment's finished runs, those of its batches too, by run.
+
+    Raises:
+        UserError: one is damaged.
+    """
     places = _places(folder, sub.name)
-    found = [json.loads(path.read_text(encoding="utf-8")) for place in places for path in place.glob("result.*.json")]
+    found = [runs.read_result(path) for place in places for path in place.glob("result.*.json")]
     return sorted(found, key=lambda result: int(result["run"]))
 
 
