@@ -377,6 +377,10 @@ def test_the_command_from_a_network_to_its_accuracy(
     told = said("compare", "found", *subject, "--weights", "int8.pth")
     assert "wins against" in told or "loses against" in told
     assert (tmp_path / "found/energy.png").read_bytes()[:4] == b"\x89PNG"
+    table = {"read": {"register file": 0.2, "ROM": 2.0}, "wire": 0.1}
+    (tmp_path / "memory.json").write_text(json.dumps(table))
+    told = said("compare", "found", *subject, "--weights", "int8.pth", "--memory", "memory.json")
+    assert "Read from ROM" in told
     said("export", "found/stages.stage1.conv_0_0_mse_0_5_5/result.0.json", "-o", "kernel.v")
     assert "module kernel" in (tmp_path / "kernel.v").read_text()
 
