@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -254,6 +255,19 @@ def test_a_chain_reads_what_was_computed(weights: dict[str, Any], tmp_path: Path
         map(str, weights["stages.stage1.conv"].reshape(-1)[:20])
     )
     assert (second / "train.data").read_text().splitlines()[0].split() == computed
+
+
+def test_a_chain_keeps_its_number_of_runs(weights: dict[str, Any], tmp_path: Path) -> None:
+    """A better run would change what circuits read that are finished, long after more of it had been computed."""
+    options = Options(layers=("0", "1", "2"), count=20, settings=Settings(generations=20))
+    folders.train(tmp_path, "chain", weights, options, 1)
+    with pytest.raises(UserError, match="give --runs 1, or choose another folder"):
+        folders.train(tmp_path, "chain", weights, options, 3)
+    assert folders.note_of(tmp_path).runs == 1
+    assert len(list(tmp_path.glob("*/result.*.json"))) == 3
+    for path in sorted(tmp_path.glob("0[12]*")):
+        shutil.rmtree(path)
+    assert len(folders.train(tmp_path, "chain", weights, options, 3)) == 9
 
 
 def test_batches_are_merged(weights: dict[str, Any], tmp_path: Path) -> None:

@@ -76,6 +76,7 @@ def train(
     subs = experiment(name).plan(weights, options)
     names = [sub.name for sub in subs]
     _check_batches(folder, name, names, batches)
+    _check_runs(folder, name, names, count)
     _claim(folder, Note(name, options, count, names, dict(given or {})))
     current, results = dict(weights), []
     for number, sub in enumerate(subs):
@@ -122,6 +123,20 @@ def _check_batches(folder: Path, name: str, names: Sequence[str], batches: Batch
             raise UserError(f"the batches of {folder} are merged: {remedy}")
         if batches.parts == 1 and any(folder.glob(f"{each}{BATCH}*/*.*.*")):
             raise UserError(f"{folder} holds batches: {remedy}")
+
+
+def _check_runs(folder: Path, name: str, names: Sequence[str], count: int) -> None:
+    """Refuse another number of runs of a chain once its later circuits have read the best of those before."""
+    if name != "chain" or not (folder / "experiment.json").exists():
+        return
+    before = note_of(folder).runs
+    patterns = ("result.*.json", "checkpoint.*.npz")
+    begun = any(numbers_of(folder, each, pattern) for each in names[1:] for pattern in patterns)
+    if begun and before not in (None, count):
+        raise UserError(
+            f"another number of runs may change what later circuits of the chain in {folder} read: "
+            f"give --runs {before}, or choose another folder"
+        )
 
 
 class Note(NamedTuple):
