@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -256,6 +257,19 @@ def test_a_chain_reads_what_was_computed(weights: dict[str, Any], tmp_path: Path
     assert (second / "train.data").read_text().splitlines()[0].split() == computed
 
 
+def test_a_chain_keeps_its_number_of_runs(weights: dict[str, Any], tmp_path: Path) -> None:
+    """A better run would change what circuits read that are finished, long after more of it had been computed."""
+    options = Options(layers=("0", "1", "2"), count=20, settings=Settings(generations=20))
+    folders.train(tmp_path, "chain", weights, options, 1)
+    with pytest.raises(UserError, match="give --runs 1, or choose another folder"):
+        folders.train(tmp_path, "chain", weights, options, 3)
+    assert folders.note_of(tmp_path).runs == 1
+    assert len(list(tmp_path.glob("*/result.*.json"))) == 3
+    for path in sorted(tmp_path.glob("0[12]*")):
+        shutil.rmtree(path)
+    assert len(folders.train(tmp_path, "chain", weights, options, 3)) == 9
+
+
 def test_batches_are_merged(weights: dict[str, Any], tmp_path: Path) -> None:
     options = Options(settings=Settings(generations=100, mutation_rate=0.15))
     whole = folders.train(tmp_path / "whole", "single_filter", weights, options, 4)
@@ -265,7 +279,8 @@ def test_batches_are_merged(weights: dict[str, Any], tmp_path: Path) -> None:
     _, (sub,) = folders.opened(parts, weights)
     assert folders.unfinished(parts, [sub.name], 5) == {sub.name: [4]}
     strip = lambda results: [  # noqa: E731
-        {key: value for key, value in each.items() if key not in ("seconds", "provenance")} for each in results
+        {key: value for key, value in each.items() if key not in ("seconds", "provenance", "subexperiment")}
+        for each in results
     ]
     assert strip(folders.results_of(parts, sub)) == strip(whole)
     assert [path.name for path in folders.merge(parts)] == [sub.name]
@@ -273,7 +288,7 @@ def test_batches_are_merged(weights: dict[str, Any], tmp_path: Path) -> None:
     assert not list(parts.glob("*_batch_*"))
     with pytest.raises(UserError, match=f"are merged: `wavpool circuits resume {parts}`"):
         folders.train(parts, "single_filter", weights, options, 4, batches=folders.Batches(2, 0))
-    with pytest.raises(UserError, match="do not divide"):
+    with pytest.raises(UserError, match="multiple of --batches"):
         folders.train(tmp_path / "odd", "single_filter", weights, options, 4, batches=folders.Batches(3))
 
 
@@ -288,6 +303,22 @@ def test_a_stopped_search_of_other_weights_is_kept(weights: dict[str, Any], tmp_
     with pytest.raises(UserError, match=r"other weights, settings or costs.*choose another folder, or remove this one"):
         folders.train(tmp_path, "single_filter", other, options, 1)
     assert (target / "train.data").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"{", b"{}", b"[]", b"\xff"])
+@pytest.mark.parametrize("name", ["experiment.json", "mse_0_256_31/search.json", "mse_0_256_31/result.0.json"])
+def test_damaged_files_are_named(name: str, content: bytes, tmp_path: Path) -> None:
+    options = Options(settings=Settings(generations=2))
+    folders.train(tmp_path, "worst_case", {}, options, 1)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name} is damaged: remove it, and start the experiment again"):
+        folders.train(tmp_path, "worst_case", {}, options, 1)
+    if "result" in name:
+        (sub,) = experiment("worst_case").plan({}, options)
+        with pytest.raises(UserError, match=f"{name} is damaged"):
+            folders.results_of(tmp_path, sub)
+    (tmp_path / name).unlink()
+    assert len(folders.train(tmp_path, "worst_case", {}, options, 1)) == 1
 
 
 def test_accuracy_falls_with_what_is_added(network: torch.nn.Module, tmp_path: Path) -> None:
@@ -360,6 +391,10 @@ def test_the_command_from_a_network_to_its_accuracy(
     told = said("compare", "found", *subject, "--weights", "int8.pth")
     assert "wins against" in told or "loses against" in told
     assert (tmp_path / "found/energy.png").read_bytes()[:4] == b"\x89PNG"
+    table = {"read": {"register file": 0.2, "ROM": 2.0}, "wire": 0.1}
+    (tmp_path / "memory.json").write_text(json.dumps(table))
+    told = said("compare", "found", *subject, "--weights", "int8.pth", "--memory", "memory.json")
+    assert "Read from ROM" in told
     said("export", "found/stages.stage1.conv_0_0_mse_0_5_5/result.0.json", "-o", "kernel.v")
     assert "module kernel" in (tmp_path / "kernel.v").read_text()
 
@@ -367,7 +402,8 @@ def test_the_command_from_a_network_to_its_accuracy(
 @pytest.mark.parametrize(("words", "sentence"), [
     (["le_selector", "train", "-o", "x"], "le_selector needs WEIGHTS"),
     (["le_selector", "train", "none.pth", "-o", "x"], "cannot use none.pth"),
-    (["worst_case", "train", "-o", "x", "--runs", "3", "--batches", "2", "--generations", "5"], "do not divide"),
+    (["worst_case", "train", "-o", "x", "--runs", "3", "--batches", "2", "--generations", "5"],
+     "--runs must be a multiple of --batches, got 3 runs in 2 batches"),
     (["worst_case", "train", "-o", "x", "--rows", "3", "--cols", "3"], "look-up mode needs a grid"),
     (["worst_case", "train", "-o", "x", "--children", "4", "--population-max", "8"], "not both"),
     (["worst_case", "train", "-o", "x", "--mse-thresholds", "a"], "--mse-thresholds"),
@@ -385,8 +421,10 @@ def test_the_command_from_a_network_to_its_accuracy(
     (["resume", "x"], "holds no experiment"),
     (["status", "x"], "holds no experiment"),
     (["export", "x.json", "-o", "x.v"], "cannot use x.json"),
+    (["export", "data.py", "-o", "x.v"], "data.py is no result of a run and no chromosome: a chromosome begins"),
 ])  # fmt: skip
 def test_mistakes_get_one_sentence(words: list[str], sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "data.py").write_text(DATA)
     done = command(*words, cwd=tmp_path)
     assert done.returncode == 2
     assert sentence in done.stderr
@@ -446,6 +484,17 @@ def test_the_ancestors_words_are_understood(
     assert run(["circuits", "le_selector", "train", "-o", "y", "--input-layer-names", "0"]) == 2
     assert "--input-layers has no effect" in capsys.readouterr().err
     assert len(ANCESTORS) == 6
+
+
+def test_results_tell_of_which_subexperiment_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--mse-thresholds", "0,5", "--runs", "1", "--generations", "7"]
+    assert run(["circuits", "worst_case", "train", "-o", "x", *words]) == 0
+    first, second, _ = capsys.readouterr().out.splitlines()
+    assert first.startswith("mse_0_256_31 run   0: error ")
+    assert second.startswith("mse_5_256_31 run   0: error ")
 
 
 def test_resume_merges_and_computes_what_is_missing(

@@ -130,6 +130,15 @@ def test_labels_of_stored_results_lie_apart(name: str) -> None:
             assert not any(box.contains(*mark) for mark in marks)
 
 
+def test_the_figure_of_an_own_table_shows_its_first_memories() -> None:
+    names = [axes.get_title("left") for axes in energy_figure(_rows(0.0), ONE).axes]
+    assert names == ["memory: 1 pJ a byte"]
+    own = Memory({"ROM": 2.0, "register file": 0.25, "flash": 9.0, "tape": 20.0, "DRAM 2": 200.0}, 0.1)
+    assert own.shown == ("ROM", "flash", "tape")
+    assert load().shown == ("SRAM 8 KB", "SRAM 1 MB", "DRAM")
+    assert Memory({"register file": 0.25}, 0.1).shown == ("register file",)
+
+
 def test_what_costs_nothing_lies_on_the_floor() -> None:
     figure = energy_figure([_row("plain", "", 100, 0.0), _row("wired", "in parallel", 0, 0.0)], ONE, ["memory"])
     axes = figure.axes[0]

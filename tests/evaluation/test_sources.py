@@ -68,6 +68,21 @@ class TestModels:
         assert source.prepare(Image.new("RGB", (300, 280))).shape == (3, 224, 224)
         assert source.state.keys() == source.network.state_dict().keys()
 
+    @pytest.mark.parametrize("mode", ["L", "RGB"])
+    @pytest.mark.parametrize(("channels", "size"), [(1, 28), (3, 32), (1, [28, 36])])
+    def test_images_are_prepared_as_the_settings_say(self, mode: str, channels: int, size: int | list[int]):
+        settings = {"in_chans": channels, "img_size": size, "num_classes": 10}
+        source = load_model("lenet5", pretrained=False, settings=settings)
+        image = source.prepare(Image.new(mode, (40, 40), "white"))
+        assert image.shape == (channels, *(size if isinstance(size, list) else (size, size)))
+        torch.testing.assert_close(image, torch.full_like(image, 2.0))  # (1 - 0.5) / 0.25
+        assert source.network(image.unsqueeze(0)).shape == (1, 10)
+
+    def test_colours_stay(self):
+        source = load_model("lenet5", pretrained=False, settings={"img_size": 28})
+        red = source.prepare(Image.new("RGB", (28, 28), "red"))
+        assert red[:, 0, 0].tolist() == [2, -2, -2]
+
     def test_of_this_package(self):
         name = timm.list_models("wavpool*")[0]
         assert load_model(name, pretrained=False).module is not None

@@ -17,6 +17,7 @@ from ..errors import UserError
 REGISTERS, WIRE = "register file", "wire"
 UNITS = {"read": "pJ/byte", "wire": "pJ/bit/mm"}
 SMALLEST, LARGEST = 1e-9, 1e9
+SHOWN = ("SRAM 8 KB", "SRAM 1 MB", "DRAM")  # a small, a middling and a large one of the shipped table
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,16 @@ class Memory:
     source: str = ""
     sources: Mapping[str, str] = field(default_factory=dict)
     estimates: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """Up to three memories to show: of the shipped table a small one first; of another the first ones.
+
+        >>> Memory({"register file": 0.2, "ROM": 2.0}, 0.1).shown
+        ('ROM',)
+        """
+        known = tuple(name for name in SHOWN if name in self.read)
+        return known or tuple(name for name in self.read if name != REGISTERS)[: len(SHOWN)] or (REGISTERS,)
 
     def per_byte(self, name: str) -> float:
         """Energy of reading a byte, pJ.

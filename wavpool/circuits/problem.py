@@ -96,6 +96,8 @@ def read(path: str | Path) -> Problem:
         return parse(Path(path).read_text(encoding="utf-8"))
     except UnicodeDecodeError:
         raise UserError(f"{path} is no text") from None
+    except UserError as error:
+        raise UserError(f"{path} holds no problem: {error}") from None
 
 
 def write(path: str | Path, problem: Problem) -> None:

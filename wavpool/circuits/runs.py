@@ -35,6 +35,7 @@ from .settings import Settings
 EVERY = 30.0  # seconds between checkpoints
 POLL = 0.5  # seconds between two looks at how runs stand
 OTHER = "choose another folder, or remove this one"
+FIGURES = ("run", "error", "energy", "area", "delay", "gates", "nodes", "generations", "seconds")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,20 +80,44 @@ def finished(folder: Path, job: Job, runs: Sequence[int]) -> dict[int, dict[str,
     """Results of the finished runs, by number.
 
     Raises:
-        UserError: the folder holds results or checkpoints of another search.
+        UserError: the folder holds results or checkpoints of another search, or damaged ones.
     """
     noted = folder / "search.json"
     begun = any(folder.glob("result.*.json")) or any(folder.glob("checkpoint.*.npz"))
-    if begun and noted.exists() and json.loads(noted.read_text(encoding="utf-8"))["fingerprint"] != job.fingerprint:
+    if begun and noted.exists() and _read(noted, ("fingerprint",))["fingerprint"] != job.fingerprint:
         raise UserError(f"{folder} is of another search (other weights, settings or costs): {OTHER}")
     results = {}
     for run in runs:
         path = folder / f"result.{run}.json"
         if path.exists():
-            results[run] = json.loads(path.read_text(encoding="utf-8"))
+            results[run] = read_result(path)
             if results[run]["fingerprint"] != job.fingerprint:
                 raise UserError(f"{path} is of another search: {OTHER}")
     return results
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """The result of a finished run.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    return _read(path, (*FIGURES, "chromosome", "gate_outputs", "fingerprint"))
+
+
+def _read(path: Path, keys: Sequence[str]) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:  # no text, or no JSON
+        found = None
+    if not isinstance(found, dict) or not set(keys) <= found.keys():
+        raise damaged(path)
+    return found
+
+
+def damaged(path: Path) -> UserError:
+    """The error that a file of a folder is damaged."""
+    return UserError(f"{path} is damaged: remove it, and start the experiment again to have it written anew")
 
 
 def execute(

@@ -15,7 +15,6 @@ from .storage import Form
 from .verdict import Row
 from .wiring import PARALLEL
 
-LEVELS = ("SRAM 8 KB", "SRAM 1 MB", "DRAM")
 MARKERS = {"plain": "s", "pruned": "v", "Huffman": "D", "codebook": "o", "circuit": "*", "wired": "P"}
 WORDS = {
     "plain": "plain int8, and dashed", "pruned": "pruned, share of zeros", "Huffman": "Huffman-coded",
@@ -31,12 +30,15 @@ PLACES = (  # of a label beside its mark, the first that is free: offset in poin
 TICKS = (-10, -1, -0.1, 0, 0.1, 1, 10, 100)
 
 
-def energy_figure(rows: Sequence[Row], memory: Memory, levels: Sequence[str] = LEVELS) -> Figure:
+def energy_figure(rows: Sequence[Row], memory: Memory, levels: Sequence[str] = ()) -> Figure:
     """Energy (pJ a pass, logarithmic; what costs nothing lies on the floor) against points of accuracy lost.
+
+    A panel for each of `levels`, or for those memories that the table shows.
 
     Raises:
         UserError: the table has no such memory.
     """
+    levels = levels or memory.shown
     energies = [row.form.energy(memory.per_byte(level)) for row in rows for level in levels]
     positive = [energy for energy in energies if energy > 0] or [1.0]
     floor, top = min(positive) / 4, max(positive) * 2.5

@@ -97,10 +97,17 @@ def measure_runs(folder: Path, model: ModelSpec, data: DataSpec, weights: Path, 
 
 
 def compare_energy(
-    folder: Path, model: ModelSpec, data: DataSpec, weights: Path, costs: Path | None, memory: Path | None, level: str
+    folder: Path,
+    model: ModelSpec,
+    data: DataSpec,
+    weights: Path,
+    costs: Path | None,
+    memory: Path | None,
+    level: str | None,
 ) -> None:
     """Compare forms of the weights, and print the table and the verdict on one memory."""
     table = load_memory(memory)
+    level = level or table.shown[0]
     table.per_byte(level)  # or the sentence that there is none
     network, batches = _int8(model, data, weights)
     with bar(TextColumn("measuring the network"), TextColumn("{task.completed} forms")) as progress:

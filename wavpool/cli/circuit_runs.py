@@ -183,9 +183,11 @@ def run_experiment(
             raise Stopped(
                 f"start the same command again, or `wavpool circuits resume {folder}`, to go on from here"
             ) from None
+    is_one = len({result["subexperiment"] for result in found}) == 1
     for result in found:
+        which = "" if is_one else f"{result['subexperiment']} "
         say(
-            f"run {result['run']:>3}: error {result['error']:,}, energy {result['energy']:.4g} pJ, "
+            f"{which}run {result['run']:>3}: error {result['error']:,}, energy {result['energy']:.4g} pJ, "
             f"{counted(result['gates'], 'gate')} and {counted(result['nodes'] - result['gates'], 'wire')}, "
             f"{result['generations']:,} generations in {result['seconds']:.0f} s"
         )
@@ -228,7 +230,10 @@ def export_circuit(source: Path, output: Path) -> None:
     try:
         found = json.loads(text)
     except ValueError:  # as a chromosome's text is, which begins with a brace too
-        circuit = Circuit.from_text(text.strip())
+        try:
+            circuit = Circuit.from_text(text.strip())
+        except UserError as error:
+            raise UserError(f"{source} is no result of a run and no chromosome: {error}") from None
     else:
         if not isinstance(found, dict) or not isinstance(found.get("chromosome"), str):
             raise UserError(f"{source} is no result of a run: it has no chromosome")

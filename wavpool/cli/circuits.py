@@ -152,8 +152,13 @@ def compare(
         Path | None, typer.Option(metavar="FILE", help="Table of memories' energies.", show_default="45 nm")
     ] = None,
     level: Annotated[
-        str, typer.Option(metavar="NAME", help="Memory whose verdict is printed; the file has all.")
-    ] = "SRAM 8 KB",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Memory whose verdict is printed; the file has all.",
+            show_default="SRAM 8 KB, or the table's first",
+        ),
+    ] = None,
     model_kwargs: options.ModelKwargs = None,
     app_dir: options.AppDir = Path(),
     split: options.Split = "validation",

@@ -23,6 +23,7 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -239,8 +240,7 @@ def _by_name(
     if name.partition(":")[0] in _HUBS or timm.is_model(name):
         with _fetching(name):
             module = timm.create_model(name, pretrained=pretrained, **settings)
-        config = timm.data.resolve_model_data_config(module)
-        return module, timm.data.create_transform(**config, is_training=False)
+        return module, _transform(module, settings)
     known = torchvision.models.list_models()
     if name in known:
         return _torchvision(name, pretrained, settings, checkpoint)
@@ -249,6 +249,28 @@ def _by_name(
         f"neither timm nor torchvision has a model {name!r}{f' (did you mean {near[0]}?)' if near else ''}: "
         "give a model's name, a file of weights or module:function"
     )
+
+
+def _transform(module: nn.Module, settings: Mapping[str, Any]) -> Prepare:
+    """The transform of timm's configuration, with the size and the channels that `settings` ask for instead.
+
+    Images are made gray for a network of one channel, and coloured for one of three, whichever they are.
+    """
+    import timm.data
+
+    config = timm.data.resolve_model_data_config(module)
+    own_channels, *own_size = config["input_size"]
+    channels, size = settings.get("in_chans", own_channels), settings.get("img_size", own_size)
+    height, width = (size, size) if isinstance(size, int) else size
+    config["input_size"] = (channels, height, width)
+    for statistic in ("mean", "std"):
+        if len(config[statistic]) != channels:
+            config[statistic] = (sum(config[statistic]) / len(config[statistic]),) * channels
+    steps = timm.data.create_transform(**config, is_training=False)
+    if mode := {1: "L", 3: "RGB"}.get(channels):
+        steps.transforms.insert(0, methodcaller("convert", mode))
+    prepare: Prepare = steps
+    return prepare
 
 
 def _torchvision(

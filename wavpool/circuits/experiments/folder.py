@@ -65,6 +65,9 @@ def train(
         watch: is told about twice a second.
         given: what else is worth a note in the folder, such as the file of the weights.
 
+    Returns:
+        The results of all runs, those that were finished before too, each with the `subexperiment` that it is of.
+
     Raises:
         UserError: an unfit network or option, or a folder of another experiment.
         KeyboardInterrupt: stopped; what was done stays, and goes on when started again.
@@ -73,11 +76,12 @@ def train(
     subs = experiment(name).plan(weights, options)
     names = [sub.name for sub in subs]
     _check_batches(folder, name, names, batches)
+    _check_runs(folder, name, names, count)
     _claim(folder, Note(name, options, count, names, dict(given or {})))
     current, results = dict(weights), []
     for number, sub in enumerate(subs):
         found = _compute(folder, sub, number, len(subs), current, count, place, costs or load(), batches, watch)
-        results += found
+        results += [{"subexperiment": sub.name, **result} for result in found]
         if name == "chain" and found:  # the next circuit reads what this one computes
             best = min(found, key=lambda result: (result["error"], result["energy"]))
             current.update(sub.injected(current, outputs_of(best, sub, current)))
@@ -103,7 +107,7 @@ def _parts(folder: Path, count: int, batches: Batches) -> Iterator[tuple[Path, r
         yield folder, range(count)
         return
     if count % batches.parts:
-        raise UserError(f"{batches.parts} batches do not divide {count} runs")
+        raise UserError(f"--runs must be a multiple of --batches, got {count} runs in {batches.parts} batches")
     each = count // batches.parts
     for batch in range(batches.parts) if batches.only is None else [batches.only]:
         yield folder.with_name(f"{folder.name}{BATCH}{batch}"), range(batch * each, (batch + 1) * each)
@@ -119,6 +123,20 @@ def _check_batches(folder: Path, name: str, names: Sequence[str], batches: Batch
             raise UserError(f"the batches of {folder} are merged: {remedy}")
         if batches.parts == 1 and any(folder.glob(f"{each}{BATCH}*/*.*.*")):
             raise UserError(f"{folder} holds batches: {remedy}")
+
+
+def _check_runs(folder: Path, name: str, names: Sequence[str], count: int) -> None:
+    """Refuse another number of runs of a chain once its later circuits have read the best of those before."""
+    if name != "chain" or not (folder / "experiment.json").exists():
+        return
+    before = note_of(folder).runs
+    patterns = ("result.*.json", "checkpoint.*.npz")
+    begun = any(numbers_of(folder, each, pattern) for each in names[1:] for pattern in patterns)
+    if begun and before not in (None, count):
+        raise UserError(
+            f"another number of runs may change what later circuits of the chain in {folder} read: "
+            f"give --runs {before}, or choose another folder"
+        )
 
 
 class Note(NamedTuple):
@@ -161,19 +179,24 @@ def note_of(folder: str | Path) -> Note:
         return Note(noted["experiment"], chosen, noted.get("runs"), names, noted.get("given", {}))
     except FileNotFoundError:
         raise UserError(f"{folder} holds no experiment: begin one with `wavpool circuits EXPERIMENT train`") from None
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError):
-        raise UserError(f"{path} is damaged: remove it and start the experiment again") from None
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise runs.damaged(path) from None
 
 
 def _claim(folder: Path, note: Note) -> None:
     """Note in the folder what it is of, or refuse one of something else."""
     path = folder / "experiment.json"
-    noted = json.loads(json.dumps({**note._asdict(), "options": asdict(note.options)}))
+    noted = _as_json(note)
     if path.exists() and any(folder.glob("*/*.*.*")):  # without a result or a checkpoint it is no claim
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = _as_json(note_of(folder))
         if any(before[key] != noted[key] for key in ("experiment", "options")):
             raise UserError(f"{folder} holds another experiment, or one with other options: {runs.OTHER}")
     files.write_json(path, noted)
+
+
+def _as_json(note: Note) -> dict[str, Any]:
+    noted: dict[str, Any] = json.loads(json.dumps({**note._asdict(), "options": asdict(note.options)}))
+    return noted
 
 
 def opened(folder: str | Path, weights: Weights) -> tuple[str, list[Subexperiment]]:
@@ -204,9 +227,13 @@ def check_weights(folder: str | Path, sub: Subexperiment, weights: Weights) -> N
 
 
 def results_of(folder: str | Path, sub: Subexperiment) -> list[dict[str, Any]]:
-    """Results of a sub-experiment's finished runs, those of its batches too, by run."""
+    """Results of a sub-experiment's finished runs, those of its batches too, by run.
+
+    Raises:
+        UserError: one is damaged.
+    """
     places = _places(folder, sub.name)
-    found = [json.loads(path.read_text(encoding="utf-8")) for place in places for path in place.glob("result.*.json")]
+    found = [runs.read_result(path) for place in places for path in place.glob("result.*.json")]
     return sorted(found, key=lambda result: int(result["run"]))
 
 

@@ -10,9 +10,8 @@ from ... import files
 from ...evaluation.batches import Batch
 from ...evaluation.metrics import as_row, evaluate, predict
 from ..quantized import weights_of, with_weights
+from ..runs import FIGURES
 from .folder import check_weights, opened, outputs_of, results_of
-
-FIELDS = ("run", "error", "energy", "area", "delay", "gates", "nodes", "generations", "seconds")
 
 
 def model_metrics(
@@ -52,7 +51,7 @@ def model_metrics(
         for rank, result in enumerate(results):
             changed = sub.injected(before, outputs_of(result, sub, before))
             figures = evaluate(predict(with_weights(model, changed), batches), original)
-            rows.append({"subexperiment": sub.name, **{key: result[key] for key in FIELDS}, **as_row(figures)})
+            rows.append({"subexperiment": sub.name, **{key: result[key] for key in FIGURES}, **as_row(figures)})
             if rank == 0 and name == "chain":
                 current.update(changed)
                 costs.append(result)
@@ -74,4 +73,4 @@ def _rank(result: Mapping[str, Any]) -> tuple[int, float]:
 
 def _sums(results: list[dict[str, Any]]) -> dict[str, float]:
     """Costs of circuits one after the other."""
-    return {key: sum(result[key] for result in results) for key in FIELDS if key != "run"}
+    return {key: sum(result[key] for result in results) for key in FIGURES if key != "run"}
