@@ -292,6 +292,16 @@ def test_batches_are_merged(weights: dict[str, Any], tmp_path: Path) -> None:
         folders.train(tmp_path / "odd", "single_filter", weights, options, 4, batches=folders.Batches(3))
 
 
+def test_another_network_is_told_by_any_of_its_layers(weights: dict[str, Any], tmp_path: Path) -> None:
+    options = Options(settings=Settings(generations=5), layers=tuple(weights)[:2])
+    folders.train(tmp_path, "mobilenet", weights, options, 1)
+    name, subs = folders.opened(tmp_path, weights)
+    folders.check_weights(tmp_path, name, subs, weights)
+    other = {layer: values + np.int8(layer == options.layers[1]) for layer, values in weights.items()}
+    with pytest.raises(UserError, match="other weights"):
+        folders.check_weights(tmp_path, name, subs, other)
+
+
 def test_a_stopped_search_of_other_weights_is_kept(weights: dict[str, Any], tmp_path: Path) -> None:
     """A folder with a checkpoint is refused before anything in it is written."""
     options = Options(settings=Settings(generations=20))

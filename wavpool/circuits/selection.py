@@ -95,7 +95,7 @@ def _kernels(
 ) -> Positions:
     """Positions of chosen kernels, (filters, channels, height, width)."""
     if len(shape) != 4:
-        raise UserError(f"{layer} is no 2-D convolution; its weight has shape {tuple(shape)}")
+        raise UserError(f"{layer} is no 2-D convolution but of shape {tuple(shape)}: choose a layer that is one")
     positions = np.arange(np.prod(shape, dtype=np.int64)).reshape(shape)
     for what, chosen, count in (("filter", filters, shape[0]), ("channel", channels, shape[1])):
         if wrong := [index for index in chosen or () if not 0 <= index < count]:

@@ -362,9 +362,12 @@ def _image_data(
     except ImportError as error:
         raise SourceError(f"the data set {name} needs another library: {_line(error)}") from error
     except (AssertionError, RuntimeError, ValueError, OSError) as error:
-        raise SourceError(
-            f"the data set {name} cannot be read ({_line(error)}): check --split and --data-dir, or give --download"
-        ) from error
+        reason = _line(error)
+        if download:
+            remedy = "it could not be fetched: put its files there yourself, or mend the connection"
+        else:
+            remedy = "check --split and --data-dir, or give --download"
+        raise SourceError(f"the data set {name} cannot be read ({reason}): {remedy}") from error
     data.transform = prepare
     return _Readable(data, name) if isinstance(data, Dataset) and not isinstance(data, IterableDataset) else data
 

@@ -86,7 +86,7 @@ def computed(folder: str | Path, weights: Weights) -> tuple[list[str], list[Comp
         UserError: the folder holds no experiment, no result, or one that is not about weights.
     """
     name, subs = opened(folder, weights)
-    check_weights(folder, subs[0], weights)
+    check_weights(folder, name, subs, weights)
     layers = [layer for layer in weights if any(layer in _touched(sub) for sub in subs)]
     offsets = dict(zip(layers, np.cumsum([0, *(weights[layer].size for layer in layers)]).tolist(), strict=False))
     found: list[tuple[int, float, Subexperiment, dict[str, Any], Weights]] = []

@@ -212,18 +212,21 @@ def opened(folder: str | Path, weights: Weights) -> tuple[str, list[Subexperimen
     return note.experiment, subs
 
 
-def check_weights(folder: str | Path, sub: Subexperiment, weights: Weights) -> None:
-    """Refuse a network other than that whose weights were searched; of a chain, its first circuit tells.
+def check_weights(folder: str | Path, name: str, subs: Sequence[Subexperiment], weights: Weights) -> None:
+    """Refuse a network other than that whose weights were searched.
+
+    Of a chain, whose later circuits read what is computed, the first one tells.
 
     Raises:
         UserError: it is another one.
     """
-    for path in (place / "train.data" for place in _places(folder, sub.name)):
-        if not path.exists():
-            continue
-        stored, given = problem.read(path), sub.problem(weights)
-        if not (np.array_equal(stored.inputs, given.inputs) and np.array_equal(stored.targets, given.targets)):
-            raise UserError(f"{folder} was searched from other weights: give the --weights that `train` had")
+    for sub in subs[:1] if name == "chain" else subs:
+        for path in (place / "train.data" for place in _places(folder, sub.name)):
+            if not path.exists():
+                continue
+            stored, given = problem.read(path), sub.problem(weights)
+            if not (np.array_equal(stored.inputs, given.inputs) and np.array_equal(stored.targets, given.targets)):
+                raise UserError(f"{folder} was searched from other weights: give the --weights that `train` had")
 
 
 def results_of(folder: str | Path, sub: Subexperiment) -> list[dict[str, Any]]:

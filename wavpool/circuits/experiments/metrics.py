@@ -43,7 +43,7 @@ def model_metrics(
     original = predict(model, batches)
     rows = [{"subexperiment": "original", **as_row(evaluate(original))}]
     current, costs = dict(weights), []
-    check_weights(folder, subs[0], weights)
+    check_weights(folder, name, subs, weights)
     todo = [(sub, sorted(results_of(folder, sub), key=_rank)[:top]) for sub in subs]
     total, done = sum(len(results) for _, results in todo), 0
     for sub, results in todo:
