@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from types import FunctionType
 from typing import Any, TypeVar
 
 import torch
@@ -23,7 +24,8 @@ def constant(build: Callable[[Key], Tensor], key: Key, like: Tensor) -> Tensor:
         like: real floating-point tensor. A complex constant takes the complex dtype of the same precision.
     """
     if torch.compiler.is_compiling() or type(like) in (Tensor, torch.nn.Parameter):
-        shared: Tensor = _shared(build, key, like.dtype, like.device)
+        sought = build, key, like.dtype, like.device
+        shared: Tensor = SHARED[_number(*sought)](*sought)
         return shared
     return _build(build, key, like.dtype, like.device)  # fake and functional tensors want constants of their own kind
 
@@ -43,7 +45,21 @@ def _cached(build: Callable[[Any], Tensor], key: Hashable, dtype: torch.dtype, d
         return thread.submit(_build, build, key, dtype, device).result()
 
 
-@constant_result
 def _shared(build: Callable[[Any], Tensor], key: Hashable, dtype: torch.dtype, device: torch.device) -> Tensor:
     """`_cached`, as a constant of the graph where one is being compiled."""
     return _cached(build, key, dtype, device)
+
+
+def _named(number: int) -> Callable[..., Tensor]:
+    code = _shared.__code__.replace(co_name=f"_shared_{number}")
+    return constant_result(FunctionType(code, globals()))
+
+
+SHARED = tuple(_named(number) for number in range(256))
+"""`_shared` under many names: torch 2.11 calls a graph's constants by the functions that made them, none twice."""
+_numbers: dict[Any, int] = {}
+
+
+@constant_result
+def _number(*sought: Any) -> int:
+    return _numbers.setdefault(sought, len(_numbers)) % len(SHARED)

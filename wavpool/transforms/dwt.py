@@ -221,7 +221,7 @@ def _scalars(taps: tuple[float, ...] | Tensor, x: Tensor) -> Sequence[float] | S
 
 def is_haar(filters: Filters) -> TypeGuard[FilterBank]:
     """Whether a level is sums and differences of neighbours."""
-    return isinstance(filters, FilterBank) and (filters.dec_lo, filters.dec_hi) == HAAR
+    return isinstance(filters, FilterBank) and filters.dec_lo == HAAR[0] and filters.dec_hi == HAAR[1]
 
 
 def _prefers_matrix(x: Tensor, filters: Filters, n: int) -> bool:

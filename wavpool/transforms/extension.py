@@ -101,7 +101,7 @@ def _runs(start: int, stop: int, n: int, mode: str) -> tuple[tuple[int, int, int
     found: list[tuple[int, int, int]] = []
     for position in range(start, stop):
         sample = source(position, n, mode)
-        if found and (found[-1][0] < 0) == (sample < 0):
+        if found and (sample < 0 if found[-1][0] < 0 else sample >= 0):  # no == of symbols' comparisons: torch 2.11
             first, count, step = found[-1]
             if count == 1:
                 step = sample - first

@@ -287,7 +287,7 @@ def _check_tree(paths: Sequence[str], dims: int) -> None:
     for shorter, longer in pairwise(sorted(paths)):
         if longer.startswith(shorter):
             raise ValueError(f"the leaves are no complete tree: {longer!r} lies under {shorter!r}")
-    depth = max((len(path) for path in paths), default=0)
+    depth = max([0, *(len(path) for path in paths)])
     if sum(len(letters) ** (depth - len(path)) for path in paths) != len(letters) ** depth:
         raise ValueError(
             f"the leaves are no complete tree: some are missing among {', '.join(sorted(paths)) or 'none'}"
