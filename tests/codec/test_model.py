@@ -168,7 +168,7 @@ def test_fine_tuning_pays(network: nn.Module) -> None:
         float(F.kl_div(model.to_model()(images[1200:]).log_softmax(1), truth, reduction="batchmean", log_target=True))
         for model in (plain, tuned)
     ]
-    assert loss[1] < 0.9 * loss[0]
+    assert loss[1] < 0.95 * loss[0]
     assert max(plain.nbytes, tuned.nbytes) <= 600
 
 

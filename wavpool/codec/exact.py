@@ -144,21 +144,24 @@ def invert(basis: Basis, layout: Layout, rows: Rows, out: Tensor) -> None:
 def _product(x: Array, matrix: IntegerMatrix, parts: Sequence[Array]) -> Tensor:
     """Rows (m, ...) times some columns of a matrix: (m, groups, k); each is rounded to `value_bits` bits first."""
     x = x.reshape(len(x), -1, matrix.length)
-    shift = matrix.shift(np.abs(x).max(axis=(1, 2), keepdims=True))
-    integers = np.rint(x * np.ldexp(1.0, shift)).reshape(-1, matrix.length)
+    shift = matrix.shift(np.maximum(x.max(axis=(1, 2), keepdims=True), -x.min(axis=(1, 2), keepdims=True)))
+    scaled = x * np.ldexp(1.0, shift)
+    integers = np.rint(scaled, out=scaled).reshape(-1, matrix.length)
     products = [(integers @ part).reshape(*x.shape[:2], -1) for part in parts]
     return torch.from_numpy(matrix.combine(products, shift))
 
 
 def _unmixed(matrix: IntegerMatrix, rows: Rows) -> Iterator[tuple[slice, Array]]:
     """Some rows of the inverse along the columns, and the (k, cols * taps) they hold."""
-    largest = functools.reduce(np.maximum, (np.abs(x.reshape(len(x), -1)).max(axis=0) for _, x in rows()))
+    sizes = (np.maximum(x.max(axis=0), -x.min(axis=0)).reshape(-1) for _, x in rows())
+    largest = functools.reduce(np.maximum, sizes)
     shift = matrix.shift(largest)
     for block in matrix.blocks:
         parts = matrix.columns(block)
         products = [np.zeros((part.shape[1], len(largest))) for part in parts]
         for some, x in rows():
-            integers = np.rint(x.reshape(len(x), -1) * np.ldexp(1.0, shift))
+            scaled = x.reshape(len(x), -1) * np.ldexp(1.0, shift)
+            integers = np.rint(scaled, out=scaled)
             for product, part in zip(products, parts, strict=True):
                 product += part[some].T @ integers
         yield block, matrix.combine(products, shift)
