@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -94,6 +94,11 @@ def finished(folder: Path, job: Job, runs: Sequence[int]) -> dict[int, dict[str,
             if results[run]["fingerprint"] != job.fingerprint:
                 raise UserError(f"{path} is of another search: {OTHER}")
     return results
+
+
+def rank(result: Mapping[str, Any]) -> tuple[int, float]:
+    """Key that puts better results first: by error, then by energy."""
+    return result["error"], result["energy"]
 
 
 def read_result(path: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ..costs import Costs
 from ..memory import Memory
 from ..memory import load as load_memory
 from ..quantized import weights_of, with_weights
+from ..runs import rank
 from ..storage import Weights
 from ..verdict import measured, verdict
 from ..wiring import Computed
@@ -93,7 +94,7 @@ def computed(folder: str | Path, weights: Weights) -> tuple[list[str], list[Comp
     current = dict(weights)
     for sub in subs:
         if results := results_of(folder, sub):
-            best = min(results, key=lambda result: (result["error"], result["energy"]))
+            best = min(results, key=rank)
             found.append((best["error"], best["energy"], sub, best, dict(current)))
             if name == "chain":
                 current.update(sub.injected(current, outputs_of(best, sub, current)))

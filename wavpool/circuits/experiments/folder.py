@@ -83,7 +83,7 @@ def train(
         found = _compute(folder, sub, number, len(subs), current, count, place, costs or load(), batches, watch)
         results += [{"subexperiment": sub.name, **result} for result in found]
         if name == "chain" and found:  # the next circuit reads what this one computes
-            best = min(found, key=lambda result: (result["error"], result["energy"]))
+            best = min(found, key=runs.rank)
             current.update(sub.injected(current, outputs_of(best, sub, current)))
     return results
 

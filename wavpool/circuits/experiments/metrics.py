@@ -1,6 +1,6 @@
 """Accuracy of a network with weights that circuits compute."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from ... import files
 from ...evaluation.batches import Batch
 from ...evaluation.metrics import as_row, evaluate, predict
 from ..quantized import weights_of, with_weights
-from ..runs import FIGURES
+from ..runs import FIGURES, rank
 from .folder import check_weights, opened, outputs_of, results_of
 
 
@@ -44,15 +44,15 @@ def model_metrics(
     rows = [{"subexperiment": "original", **as_row(evaluate(original))}]
     current, costs = dict(weights), []
     check_weights(folder, name, subs, weights)
-    todo = [(sub, sorted(results_of(folder, sub), key=_rank)[:top]) for sub in subs]
+    todo = [(sub, sorted(results_of(folder, sub), key=rank)[:top]) for sub in subs]
     total, done = sum(len(results) for _, results in todo), 0
     for sub, results in todo:
         before = dict(current)
-        for rank, result in enumerate(results):
+        for place, result in enumerate(results):
             changed = sub.injected(before, outputs_of(result, sub, before))
             figures = evaluate(predict(with_weights(model, changed), batches), original)
             rows.append({"subexperiment": sub.name, **{key: result[key] for key in FIGURES}, **as_row(figures)})
-            if rank == 0 and name == "chain":
+            if place == 0 and name == "chain":
                 current.update(changed)
                 costs.append(result)
             done += 1
@@ -65,10 +65,6 @@ def model_metrics(
     table = [{key: row.get(key, "") for key in columns} for row in rows]
     files.write_csv(Path(folder) / "model_metrics.csv", table)
     return table
-
-
-def _rank(result: Mapping[str, Any]) -> tuple[int, float]:
-    return result["error"], result["energy"]
 
 
 def _sums(results: list[dict[str, Any]]) -> dict[str, float]:
