@@ -64,10 +64,13 @@ class IntegerMatrix:
         return self._made(block) if self._kept is None else self._kept
 
     def combine(self, products: Sequence[Array], shift: Array) -> Array:
-        """What products of `columns` with integers stand for that were `2**shift` times as large as the numbers."""
-        total = products[0] if len(products) == 1 else products[0] * 2.0**self.split + products[1]
-        scaled: Array = total * np.ldexp(1.0, -shift - self.bits)
-        return scaled
+        """What products of `columns` with integers stand for that were `2**shift` times as large, in their place."""
+        total, *rest = products
+        for low in rest:
+            total *= 2.0**self.split
+            total += low
+        total *= np.ldexp(1.0, -shift - self.bits)
+        return total
 
     def shift(self, largest: Array) -> Array:
         """The exponent of the factor for numbers up to `largest` in size."""
@@ -92,8 +95,11 @@ class IntegerMatrix:
 
 
 def _halves(whole: Array, split: int) -> tuple[Array, Array]:
-    high = np.rint(whole * 2.0**-split)
-    return high, whole - high * 2.0**split
+    high = whole * 2.0**-split
+    np.rint(high, out=high)
+    low = high * -(2.0**split)
+    low += whole
+    return high, low
 
 
 _small = functools.lru_cache(maxsize=16)(IntegerMatrix)
@@ -132,13 +138,16 @@ def invert(basis: Basis, layout: Layout, rows: Rows, out: Tensor) -> None:
     out = out.view(layout.rows, -1, right.length)
     if left is None:
         for columns in right.blocks:
-            parts = right.columns(columns)
-            for block, x in rows():
-                out[block, :, columns] = _product(x, right, parts)
+            _write_columns(out[:, :, columns], rows, right, right.columns(columns))
     else:
         for block, x in _unmixed(left, rows):
             for columns in right.blocks:
                 out[block, :, columns] = _product(x, right, right.columns(columns))
+
+
+def _write_columns(out: Tensor, rows: Rows, matrix: IntegerMatrix, parts: Sequence[Array]) -> None:
+    for block, x in rows():
+        out[block] = _product(x, matrix, parts)
 
 
 def _product(x: Array, matrix: IntegerMatrix, parts: Sequence[Array]) -> Tensor:
@@ -157,11 +166,14 @@ def _unmixed(matrix: IntegerMatrix, rows: Rows) -> Iterator[tuple[slice, Array]]
     largest = functools.reduce(np.maximum, sizes)
     shift = matrix.shift(largest)
     for block in matrix.blocks:
-        parts = matrix.columns(block)
-        products = [np.zeros((part.shape[1], len(largest))) for part in parts]
-        for some, x in rows():
-            scaled = x.reshape(len(x), -1) * np.ldexp(1.0, shift)
-            integers = np.rint(scaled, out=scaled)
-            for product, part in zip(products, parts, strict=True):
-                product += part[some].T @ integers
-        yield block, matrix.combine(products, shift)
+        yield block, _columns_times(matrix.columns(block), rows, matrix, shift)
+
+
+def _columns_times(parts: Sequence[Array], rows: Rows, matrix: IntegerMatrix, shift: Array) -> Array:
+    products = [np.zeros((part.shape[1], len(shift))) for part in parts]
+    for block, x in rows():
+        scaled = x.reshape(len(x), -1) * np.ldexp(1.0, shift)
+        integers = np.rint(scaled, out=scaled)
+        for product, part in zip(products, parts, strict=True):
+            product += part[block].T @ integers
+    return matrix.combine(products, shift)
