@@ -239,6 +239,9 @@ static void NAME(image_analysis)(REAL *out, const REAL *x, int64_t stride, const
         REAL *a = approximation, *h = out + level->details, *v = h + area, *d = v + area;
         const int haar = NAME(is_haar)(plan, level);
         for (int64_t i = 0; i < rows->coefficients; i++, a += width, h += width, v += width, d += width) {
+            if (l == 0)
+                for (int64_t r = 2 * i + AHEAD; r < smallest(2 * i + AHEAD + 2, rows->samples); r++)
+                    prefetch(x + r * stride, columns->samples * (int64_t)sizeof(REAL));
             if (haar) {
                 NAME(haar_analysis)(a, h, v, d, x + 2 * i * stride, x + (2 * i + 1) * stride, width, scale);
                 continue;
