@@ -1,9 +1,9 @@
 """The operators of `ops.py` on CUDA devices: Haar levels of images in one Triton kernel, where they are asked for.
 
-**Off unless asked for**, by `use_triton()` or the environment variable `WAVPOOL_TRITON=1`: the kernels agree with
-PyWavelets in Triton's interpreter and compile without spills for compute capabilities 8.0 and 9.0, but no result and
-no time of them has been seen on a GPU yet. Until then CUDA tensors take the plain form, as do other filters, odd sides
-and signals with it on: there the operators, which have to return something, multiply by dense matrices.
+**Off unless asked for**, by `use_triton()` or the environment variable `WAVPOOL_TRITON=1`. On an H200 the kernels agree
+with PyWavelets and take 1 to 1.2 times a copy of large images, more of small ones (docs/benchmarks_cuda.md); other
+GPUs are untried. Without it CUDA tensors take the plain form, as do other filters, odd sides and signals with it: there
+the operators, which have to return something, multiply by dense matrices.
 """
 
 import importlib.util
