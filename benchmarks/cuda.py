@@ -3,8 +3,8 @@
     python -m benchmarks.cuda [--output FOLDER]
 
 Times are medians by CUDA events, the device's cache emptied before each. With small inputs they are those of launches
-from Python; so kernels and copies are timed in CUDA graphs, too, where launches cost little and the cache is as the last
-call left it. `tests/transforms/test_triton_haar.py` checks the results.
+from Python; so kernels and copies are timed in CUDA graphs, too, where launches cost little and the cache is as the
+last call left it. `tests/transforms/test_triton_haar.py` checks the results.
 """
 
 import argparse
