@@ -72,7 +72,7 @@ def executor(place: Place) -> Iterator[Workers]:
         except (OSError, ValueError) as error:
             raise UserError(f"no Dask scheduler answers at {place.address}: {error}") from None
         with client:
-            yield Workers(client.get_executor())
+            yield Workers(client.get_executor(), lambda: _no_worker(client, place.address))
         return
     look: Callable[[int, int], str]
     if place.kind == "dask":
@@ -90,6 +90,14 @@ def executor(place: Place) -> Iterator[Workers]:
             raise UserError(
                 "workers died again and again at the same work, of too little memory perhaps: their output says why"
             ) from None
+
+
+def _no_worker(client: Any, address: str | None) -> str:
+    try:
+        workers = client.nthreads()
+    except OSError:  # the scheduler is gone: whoever waits for results is told
+        return ""
+    return "" if workers else f"no worker has joined: start `dask worker {address}`"
 
 
 def job_script(place: Place) -> str:

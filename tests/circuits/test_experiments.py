@@ -282,9 +282,9 @@ def test_batches_are_merged(weights: dict[str, Any], tmp_path: Path) -> None:
         {key: value for key, value in each.items() if key not in ("seconds", "provenance", "subexperiment")}
         for each in results
     ]
-    assert strip(folders.results_of(parts, sub)) == strip(whole)
+    assert strip(folders.results_of(parts, sub.name)) == strip(whole)
     assert [path.name for path in folders.merge(parts)] == [sub.name]
-    assert strip(folders.results_of(parts, sub)) == strip(whole)
+    assert strip(folders.results_of(parts, sub.name)) == strip(whole)
     assert not list(parts.glob("*_batch_*"))
     with pytest.raises(UserError, match=f"are merged: `wavpool circuits resume {parts}`"):
         folders.train(parts, "single_filter", weights, options, 4, batches=folders.Batches(2, 0))
@@ -324,9 +324,9 @@ def test_damaged_files_are_named(name: str, content: bytes, tmp_path: Path) -> N
     with pytest.raises(UserError, match=f"{name} is damaged: remove it, and start the experiment again"):
         folders.train(tmp_path, "worst_case", {}, options, 1)
     if "result" in name:
-        (sub,) = experiment("worst_case").plan({}, options)
-        with pytest.raises(UserError, match=f"{name} is damaged"):
-            folders.results_of(tmp_path, sub)
+        done = command("status", str(tmp_path), cwd=tmp_path)
+        assert done.returncode == 2
+        assert f"{name} is damaged: remove it" in done.stderr
     (tmp_path / name).unlink()
     assert len(folders.train(tmp_path, "worst_case", {}, options, 1)) == 1
 
@@ -449,6 +449,14 @@ def test_a_dry_run_shows_the_job(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "#PBS -l walltime=02:00:00" in done.stdout
     assert not (tmp_path / "x").exists()
+
+
+def test_a_dry_run_checks_the_weights(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_bytes(b"no state")
+    words = ("layer_bypass", "submit", "weights.pt", "-o", "x", "--cluster", "slurm", "--dry-run")
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "weights.pt" in done.stderr
 
 
 def test_help_lists_every_experiment() -> None:

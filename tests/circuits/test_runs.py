@@ -114,6 +114,35 @@ def test_a_scheduler_that_is_not_there_is_told(tmp_path: Path) -> None:
         pass
 
 
+def test_a_scheduler_without_workers_is_told(tmp_path: Path) -> None:
+    """A scheduler in a process of its own; a worker joins when the search has said that there is none."""
+    noted = tmp_path / "scheduler.json"
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    words: list[str] = []
+    workers: list[subprocess.Popen[bytes]] = []
+    with subprocess.Popen([*dask, "--port", "0", "--no-dashboard", "--scheduler-file", str(noted)]) as scheduler:
+        try:
+            deadline = time.monotonic() + 60
+            while not noted.exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            address = json.loads(noted.read_text())["address"]
+
+            def watch(standings: runs.Standings) -> None:
+                words.append(standings.missing)
+                if standings.missing and not workers:
+                    program = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-dashboard"]
+                    workers.append(subprocess.Popen([*program, "--nthreads", "1"]))
+
+            assert len(runs.execute(job(), tmp_path / "x", [0], Place("dask", address=address), watch=watch)) == 1
+            assert f"no worker has joined: start `dask worker {address}`" in words
+        finally:
+            for process in (*workers, scheduler):
+                process.terminate()
+            for process in workers:
+                process.wait(30)
+
+
 @pytest.mark.parametrize(("kind", "words"), [("pbs", "#PBS"), ("slurm", "#SBATCH")])
 def test_batch_jobs_have_scripts(kind: str, words: str) -> None:
     script = job_script(Place(kind, options={"walltime": "01:00:00", "memory": "3GB"}))

@@ -12,7 +12,7 @@ from ..circuits.circuit import Circuit
 from ..circuits.costs import load as load_costs
 from ..circuits.experiments import folder as folders
 from ..circuits.experiments.catalogue import experiment
-from ..circuits.experiments.plan import Options
+from ..circuits.experiments.plan import Options, Weights
 from ..circuits.export import export
 from ..circuits.settings import UNLIMITED, Settings
 from ..errors import UserError
@@ -123,6 +123,25 @@ def _size(text: str) -> tuple[int, int]:
     return int(rows), int(columns)
 
 
+def show_job(name: str, weights: Path | None, chosen: Options, place: Place) -> None:
+    """Print the script of a batch job of an experiment, once it is known that the experiment could begin."""
+    experiment(name).plan(_weights_of(name, weights), chosen)
+    show_script(place)
+
+
+def _weights_of(name: str, path: Path | None) -> Weights:
+    """What an experiment takes from a file."""
+    if path is not None:
+        from ..circuits.quantized import weights_in
+
+        return weights_in(path)
+    if "weights" in takes(name):
+        raise UserError(
+            f"{name} needs WEIGHTS, the int8 state of a network: write one with `wavpool circuits quantize`"
+        )
+    return {}
+
+
 def run_experiment(
     name: str,
     weights: Path | None,
@@ -138,15 +157,7 @@ def run_experiment(
         raise UserError("--batch has no effect without --batches: give both")
     if batches[1] is not None and batches[1] >= batches[0]:
         raise UserError(f"--batch must be below --batches, which is {batches[0]}")
-    values, is_of_network = {}, "weights" in takes(name)
-    if weights is not None:
-        from ..circuits.quantized import weights_in
-
-        values = weights_in(weights)
-    elif is_of_network:
-        raise UserError(
-            f"{name} needs WEIGHTS, the int8 state of a network: write one with `wavpool circuits quantize`"
-        )
+    values, is_of_network = _weights_of(name, weights), "weights" in takes(name)
     if runs is None:
         runs = (folders.note_of(folder).runs if (folder / "experiment.json").exists() else None) or RUNS
     with bar(
@@ -252,6 +263,7 @@ def show_status(folder: Path, runs: int | None) -> bool:
         raise UserError(f"{folder} is of version 0.7.0, which noted no number of runs: give --runs")
     left = folders.unfinished(folder, note.subexperiments, count)
     for name in note.subexperiments:
+        folders.results_of(folder, name)  # or the sentence that one is damaged
         missing = left.get(name, [])
         begun = folders.numbers_of(folder, name, "checkpoint.*.npz") & set(missing)
         say(f"{name}: {count - len(missing)} of {counted(count, 'run')} finished"

@@ -302,7 +302,7 @@ def _search_command(name: str, cluster_by_default: str) -> Callable[..., None]:
         batches: own.BatchCount = 1,
         batch: own.Batch = None,
     ) -> None:
-        from .circuit_runs import Choice, place_of, run_experiment, show_script
+        from .circuit_runs import Choice, place_of, run_experiment, show_job
 
         choice = Choice(
             rows, cols, mse_thresholds, multiplex, layers, input_layers, output_layers, count, sizes,
@@ -311,7 +311,7 @@ def _search_command(name: str, cluster_by_default: str) -> Callable[..., None]:
         chosen = choice.options(name, weights)
         place = place_of(cluster, workers, scheduler, cluster_option)
         if dry_run:
-            show_script(place)
+            show_job(name, weights, chosen, place)
             return
         run_experiment(name, weights, experiment_env, chosen, runs, gate_parameters, place, (batches, batch))
 

@@ -93,7 +93,7 @@ def computed(folder: str | Path, weights: Weights) -> tuple[list[str], list[Comp
     found: list[tuple[int, float, Subexperiment, dict[str, Any], Weights]] = []
     current = dict(weights)
     for sub in subs:
-        if results := results_of(folder, sub):
+        if results := results_of(folder, sub.name):
             best = min(results, key=rank)
             found.append((best["error"], best["energy"], sub, best, dict(current)))
             if name == "chain":

@@ -229,13 +229,13 @@ def check_weights(folder: str | Path, name: str, subs: Sequence[Subexperiment], 
                 raise UserError(f"{folder} was searched from other weights: give the --weights that `train` had")
 
 
-def results_of(folder: str | Path, sub: Subexperiment) -> list[dict[str, Any]]:
+def results_of(folder: str | Path, name: str) -> list[dict[str, Any]]:
     """Results of a sub-experiment's finished runs, those of its batches too, by run.
 
     Raises:
         UserError: one is damaged.
     """
-    places = _places(folder, sub.name)
+    places = _places(folder, name)
     found = [runs.read_result(path) for place in places for path in place.glob("result.*.json")]
     return sorted(found, key=lambda result: int(result["run"]))
 

@@ -44,7 +44,7 @@ def model_metrics(
     rows = [{"subexperiment": "original", **as_row(evaluate(original))}]
     current, costs = dict(weights), []
     check_weights(folder, name, subs, weights)
-    todo = [(sub, sorted(results_of(folder, sub), key=rank)[:top]) for sub in subs]
+    todo = [(sub, sorted(results_of(folder, sub.name), key=rank)[:top]) for sub in subs]
     total, done = sum(len(results) for _, results in todo), 0
     for sub, results in todo:
         before = dict(current)
