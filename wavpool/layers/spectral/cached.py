@@ -1,23 +1,34 @@
 """A layer that computes its weight from parameters, and in eval mode keeps what it computed."""
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+
+class _Seen(NamedTuple):
+    """A parameter or buffer as it was: where it stands, and what tells that it has been replaced or written to."""
+
+    owner: dict[str, Any]
+    name: str
+    tensor: Tensor
+    version: int
+    address: int
 
 
 class Cached(nn.Module):
     """Base of layers that derive tensors from their parameters.
 
     What `_cached` was given to compute is kept while the module is in eval mode, needs no gradient and no parameter is
-    written to. It is not part of the state, of copies and of pickles.
+    replaced or written to; writing through `.data` in place is not seen. It is not part of the state, of copies and of
+    pickles.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._kept: Any = None
-        self._kept_of: tuple[tuple[torch.Tensor, int], ...] = ()
+        self._kept_of: tuple[_Seen, ...] = ()
 
     def _cached(self, compute: Callable[[], Any]) -> Any:
         """The result of `compute`, from the cache where it holds."""
@@ -26,19 +37,33 @@ class Cached(nn.Module):
         kept = self._kept
         if kept is not None:
             grad = torch.is_grad_enabled()
-            for tensor, version in self._kept_of:
-                if tensor._version != version or (grad and tensor.requires_grad):
+            for owner, name, tensor, version, address in self._kept_of:
+                if (
+                    owner.get(name) is not tensor
+                    or tensor._version != version
+                    or tensor.data_ptr() != address
+                    or (grad and tensor.requires_grad)
+                ):
                     break
             else:
                 return kept
         if torch.is_grad_enabled() and any(each.requires_grad for each in self.parameters()):
+            return compute()
+        if torch._C._are_functorch_transforms_active():  # parameters may be those of one call
             return compute()
         if torch.is_inference_mode_enabled():
             with torch.inference_mode(False), torch.no_grad():  # the result may be used outside, too
                 kept = compute()
         else:
             kept = compute()
-        self._kept_of = tuple((each, each._version) for each in self.parameters() if not each.is_inference())
+        self._kept_of = tuple(
+            _Seen(owner, name, each, each._version, each.data_ptr())
+            for child in self.children()  # nothing is derived from the layer's own parameter, the bias
+            for module in child.modules()
+            for owner in (module._parameters, module._buffers)
+            for name, each in owner.items()
+            if each is not None and not each.is_inference()
+        )
         self._kept = kept
         return kept
 

@@ -180,11 +180,17 @@ class KeptCoefficients(nn.Module):
 class _Largest(torch.autograd.Function):
     """The `count` values of largest magnitude, zeros elsewhere; the gradient passes to all."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: object, values: Tensor, count: int) -> Tensor:
+    def forward(values: Tensor, count: int) -> Tensor:
         flat = values.flatten()
         index = flat.abs().topk(count).indices
         return torch.zeros_like(flat).scatter(0, index, flat[index]).reshape(values.shape)
+
+    @staticmethod
+    def setup_context(ctx: object, inputs: tuple[Tensor, int], output: Tensor) -> None:
+        """Nothing is kept."""
 
     @staticmethod
     def backward(ctx: object, gradient: Tensor) -> tuple[Tensor, None]:

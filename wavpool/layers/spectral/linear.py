@@ -121,7 +121,7 @@ class SpectralLinear(Cached):
             y = None if torch.compiler.is_compiling() else self._product(x)
             if y is not None:
                 return y
-        weight: Tensor = self._cached(self.spectrum)
+        weight: Tensor = self._cached(lambda: self.spectrum())  # finding a submodule takes as long as a small product
         bias = self.bias
         if weight.is_complex():
             return F.linear(x.to(weight.dtype), weight, None if bias is None else torch.view_as_complex(bias))

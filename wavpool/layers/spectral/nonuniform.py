@@ -45,11 +45,16 @@ def cosine_product_adjoint(y: Tensor, omega: Tensor, n: int, shift: float, phase
 
 
 class _Product(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, omega: Tensor, shift: float, phase: float) -> Tensor:
-        ctx.save_for_backward(x, omega)
-        ctx.constants = shift, phase
+    def forward(x: Tensor, omega: Tensor, shift: float, phase: float) -> Tensor:
         return _interpolate(_spectrum(x), _nodes(omega, x.shape[-1], shift, phase, x.dtype))
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, omega, *ctx.constants = inputs
+        ctx.save_for_backward(x, omega)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -65,11 +70,16 @@ class _Product(torch.autograd.Function):
 
 
 class _Adjoint(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, y: Tensor, omega: Tensor, n: int, shift: float, phase: float) -> Tensor:
-        ctx.save_for_backward(y, omega)
-        ctx.constants = n, shift, phase
+    def forward(y: Tensor, omega: Tensor, n: int, shift: float, phase: float) -> Tensor:
         return _spectrum_adjoint(_spread(y, _nodes(omega, n, shift, phase, y.dtype), _length(n)), n)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        y, omega, *ctx.constants = inputs
+        ctx.save_for_backward(y, omega)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:

@@ -40,12 +40,10 @@ def separable_conv2d(
 
 
 class _Separable(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, channels: Tensor, patterns: Tensor, bias: Tensor | None, *constants: Any
-    ) -> Tensor:
-        ctx.save_for_backward(x, channels, patterns)
-        ctx.constants = constants
+    def forward(x: Tensor, channels: Tensor, patterns: Tensor, bias: Tensor | None, *constants: Any) -> Tensor:
         stride, padding, dilation, groups = constants
         y: Tensor | None = None
         for rows in _parts(x):
@@ -56,6 +54,11 @@ class _Separable(torch.autograd.Function):
             y[rows] = part
         assert y is not None
         return y
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, channels, patterns, _, *ctx.constants = inputs
+        ctx.save_for_backward(x, channels, patterns)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:

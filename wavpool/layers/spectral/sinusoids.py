@@ -128,14 +128,19 @@ def waves(omega: Tensor, n: int, kind: Family, dtype: torch.dtype) -> Tensor:
 class _Cosines(torch.autograd.Function):
     """Turns are counted in float64 and cut off at whole ones, so that the cosine may be taken in `dtype`."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, omega: Tensor, n: int, shift: float, phase: float, dtype: torch.dtype) -> Tensor:
-        ctx.save_for_backward(omega)
-        ctx.constants = n, shift, phase, dtype
+    def forward(omega: Tensor, n: int, shift: float, phase: float, dtype: torch.dtype) -> Tensor:
         turns = torch.outer(omega.double() / (2 * math.pi), places(n, shift, torch.float64, omega.device))
         turns += phase
         turns -= turns.round()
         return turns.mul_(2 * math.pi).to(dtype).cos_()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        omega, *ctx.constants = inputs
+        ctx.save_for_backward(omega)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
