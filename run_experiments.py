@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from argparse import BooleanOptionalAction, Namespace
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ _EPILOG = """presets:
   search   search the settings as the paper did, then train with those found
   modern   the paper's images, one modern recipe and one parameter budget for all models
   full     the full official splits in colour, one modern recipe, test accuracy
+  spectral LeNet-5 on MNIST and CIFAR-10 with spectral layers in place of its own
 
 examples:
   python run_experiments.py
@@ -45,7 +47,10 @@ def parser() -> Parser:
     made.usage = "%(prog)s [--preset NAME] [--data NAME ...] [--models NAME ...] [options]"
     made.add_argument("--preset", default="digits", help=f"{', '.join(presets())}, or a YAML file of your own [digits]")
     made.add_argument(
-        "--data", nargs="+", metavar="NAME", help="data sets: digits, mnist, fashion_mnist, cifar10 [the preset's]"
+        "--data",
+        nargs="+",
+        metavar="NAME",
+        help="data sets: digits, mnist, fashion_mnist, cifar10, cifar100, svhn [the preset's]",
     )
     made.add_argument("--models", nargs="+", metavar="NAME", help="models of the preset, by their keys [all]")
     made.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="one trial a seed [the preset's: 0 1 2]")
@@ -94,10 +99,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from training.comparison.command import Settings, run_experiment
 
         output = given.output or Path("runs") / Path(given.preset).stem
-        settings = Settings.checked(output, given.workers, given.threads or experiment.threads, given.dry_run)
+        settings = Settings.checked(
+            output, given.workers, experiment.threads if given.threads is None else given.threads, given.dry_run
+        )
         run_experiment(given.preset, experiment, choice_of(given), settings, budget)
 
-    run_command(command, lambda: f"go on with: {interpreter()} run_experiments.py {' '.join(words)}".rstrip())
+    run_command(command, lambda: f"go on with: {interpreter()} run_experiments.py {shlex.join(words)}".rstrip())
 
 
 if __name__ == "__main__":

@@ -81,13 +81,32 @@ def test_tied_weights_count_once() -> None:
     assert wavpool.inspect(model, (3,), probes=8).total == 9
 
 
+@pytest.mark.parametrize("probes", [3, 64, 65, 66, 129])
+def test_any_number_of_images_will_do(probes: int) -> None:
+    """BatchNorm takes no single image."""
+    model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    found = wavpool.inspect(model, (4,), probes=probes)
+    assert (found.probes, found.dead) == (probes, 0)
+
+
+def test_functional_dropout_is_off() -> None:
+    """timm's networks drop by `F.dropout(training=self.training)`: probes must not depend on it."""
+    model = timm.create_model("resnet10t", drop_rate=0.5, num_classes=4)
+    images = torch.randn(4, 3, 32, 32)
+    counts = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        counts.append([part.dead for part in wavpool.inspect(model, (3, 32, 32), images).parts])
+    assert counts[0] == counts[1]
+
+
 @pytest.mark.parametrize(
     ("model", "arguments", "message"),
     [
         (nn.ReLU(), {"input_size": (3,)}, "ReLU has no parameters to inspect"),
         (nn.LSTM(3, 2), {"input_size": (3,)}, "must return one tensor, got tuple"),
         (nn.Linear(3, 2), {"input_size": 3}, "input_size must be a shape"),
-        (nn.Linear(3, 2), {"input_size": (3,), "probes": 0}, "probes at least 1"),
+        (nn.Linear(3, 2), {"input_size": (3,), "probes": 1}, "images to probe with at least 2"),
     ],
 )
 def test_what_cannot_be_inspected(model: nn.Module, arguments: dict[str, Any], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         best = run_search(search, namespace.output or Path("runs") / f"search-{run.model}-{run.data}".replace("/", "_"))
         print(f"\nbest settings, written to {best}:\n{best.read_text(encoding='utf-8')}", end="")
 
-    run_command(command, lambda: f"go on with: {interpreter()} -m training.finetune_networks {' '.join(given)}")
+    run_command(command, lambda: f"go on with: {interpreter()} -m training.finetune_networks {shlex.join(given)}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from generators import BatchLoader, Data
+from generators.errors import UserError
 from training.config import ConfigError, TrainConfig, read_yaml
 from training.engine import load, loader_options, predict
 from training.files import write_csv, write_text, write_with
@@ -135,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for row in curve(options.run, options.kernels, options.select, options.epochs):
             print(*row.values(), flush=True)
             rows.append(row)
-    except (ConfigError, ValueError) as error:
+    except (UserError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     write_csv(options.output / "keep.csv", rows)

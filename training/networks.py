@@ -142,7 +142,8 @@ def _groups(config: TrainConfig, model: nn.Module) -> nn.Module | list[dict[str,
 def build_schedule(config: TrainConfig, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler | None:
     """The learning rate schedule over ``steps`` optimiser steps, advanced after each; None where it is constant."""
     if config.schedule == "onecycle":
-        return OneCycleLR(optimizer, max_lr=[group["lr"] for group in optimizer.param_groups], total_steps=steps)
+        highest = [group["lr"] for group in optimizer.param_groups]
+        return OneCycleLR(optimizer, highest, total_steps=steps, cycle_momentum=False)  # momentum stays as configured
     warmup = round(steps * config.warmup_epochs / config.epochs)
     parts: list[LRScheduler] = []
     if warmup:

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from generators.errors import UserError
 from training.config import ConfigError, TrainConfig, read_yaml
 from training.engine import load
 from training.files import write_csv, write_text
@@ -112,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         table = rows(options.runs)
-    except ConfigError as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     write_csv(options.output / "lenet.csv", table)

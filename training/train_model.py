@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,7 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if metrics:
             print(_summary(metrics, output))
 
-    run_command(command, lambda: f"go on with: {interpreter()} -m training.train_model {' '.join(_with_resume(given))}")
+    run_command(
+        command, lambda: f"go on with: {interpreter()} -m training.train_model {shlex.join(_with_resume(given))}"
+    )
 
 
 def _with_resume(arguments: Sequence[str]) -> list[str]:

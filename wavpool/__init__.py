@@ -6,19 +6,30 @@ from typing import TYPE_CHECKING, Any
 from . import _timm_hook
 
 if TYPE_CHECKING:
-    from . import codec, inspection, layers, models, transforms
+    from . import circuits, codec, evaluation, inspection, layers, models, transforms
     from .inspection import inspect
     from .models import load_wavpool_0_1
 
-__version__ = "0.8.0"
+__version__ = "0.9.0"
 
 _timm_hook.install()
 
 # Loaded at first use, so that importing wavpool costs little and needs only torch, numpy and PyWavelets.
 _LAZY = {"load_wavpool_0_1": "wavpool.models", "inspect": "wavpool.inspection"}
-_SUBMODULES = ("codec", "inspection", "layers", "models", "transforms")
+_SUBMODULES = ("circuits", "codec", "evaluation", "inspection", "layers", "models", "transforms")
 
-__all__ = ["__version__", "codec", "inspect", "inspection", "layers", "load_wavpool_0_1", "models", "transforms"]
+__all__ = [
+    "__version__",
+    "circuits",
+    "codec",
+    "evaluation",
+    "inspect",
+    "inspection",
+    "layers",
+    "load_wavpool_0_1",
+    "models",
+    "transforms",
+]
 
 
 def __getattr__(name: str) -> Any:

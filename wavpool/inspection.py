@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .layers import BandLinear, WavPool
+from .layers import BandLinear, ComplexBatchNorm2d, WavPool
 
 BAND_NAMES = ("horizontal", "vertical", "diagonal", "approximation")
 
@@ -103,14 +103,14 @@ def inspect(
         input_size: shape of one input, e.g. `(1, 32, 32)`.
         images: `(N, *input_size)` to probe with; by default `probes` images of Gaussian noise, each of a
             contrast of its own (log-normal), so that units with a large bias are probed too.
-        probes, seed: number of noise images, and the seed of images and direction.
+        probes, seed: number of noise images, 2 or more, and the seed of images and direction.
 
     >>> from wavpool.layers import WavPool
     >>> inspect(WavPool(8, hidden=6, kernel_size=2, ceil_mode=False), (1, 8, 8)).unreachable["levels.2.weight"].all()
     tensor(True)
     """
-    if isinstance(input_size, int) or probes < 1:
-        raise ValueError("input_size must be a shape such as (1, 32, 32), and probes at least 1")
+    if isinstance(input_size, int) or probes < 2 or (images is not None and len(images) < 2):
+        raise ValueError("input_size must be a shape such as (1, 32, 32), and images to probe with at least 2")
     model = copy.deepcopy(model)
     parameter = next(model.parameters(), None)
     if parameter is None:
@@ -133,12 +133,18 @@ def inspect(
 
 
 def _training_without_dropout(model: nn.Module) -> nn.Module:
-    """BatchNorm by the batch, since the running statistics of an untrained model say nothing."""
-    model.train()
+    """BatchNorm by the batch, since the running statistics of an untrained model say nothing; nothing else draws."""
+    model.eval()
     for module in model.modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd):
-            module.eval()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm | ComplexBatchNorm2d):
+            module.train()
     return model
+
+
+def _chunks(images: Tensor) -> tuple[Tensor, ...]:
+    """Batches of at most 65: a single image has no variance for BatchNorm."""
+    rest = 65 if len(images) % 64 == 1 else 0
+    return (*images[: len(images) - rest].split(64), *((images[-rest:],) if rest else ()))
 
 
 def _zero_gradients(model: nn.Module, images: Tensor, generator: torch.Generator) -> dict[str, Tensor | None]:
@@ -146,7 +152,7 @@ def _zero_gradients(model: nn.Module, images: Tensor, generator: torch.Generator
     named = [(name, parameter.requires_grad_()) for name, parameter in model.named_parameters()]
     touched = {name: torch.zeros(parameter.shape, dtype=torch.bool) for name, parameter in named}
     connected: set[str] = set()
-    for chunk in images.split(64):
+    for chunk in _chunks(images):
         output = model(chunk)
         if not isinstance(output, Tensor):
             raise ValueError(f"the model must return one tensor, got {type(output).__name__}; wrap it in one that does")

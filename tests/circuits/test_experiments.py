@@ -427,6 +427,7 @@ def test_the_command_from_a_network_to_its_accuracy(
     (["worst_case", "submit", "-o", "x", "--scheduler", "tcp://a:1", "--workers", "2"], "whose workers are there"),
     (["worst_case", "submit", "-o", "x", "--cluster-option", "queue=q"], "give --cluster pbs or slurm"),
     (["quantize", "lenet5", "d:d", "-o", "x.pth", "--learning-rate", "0.1"], "no effect without training: give --qat"),
+    (["train-model", "lenet5", "data:digits", "-o", "x.pth"], "x.pth must end in .safetensors"),
     (["merge", "x"], "there is no folder x"),
     (["resume", "x"], "holds no experiment"),
     (["status", "x"], "holds no experiment"),

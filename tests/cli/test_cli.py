@@ -298,6 +298,18 @@ MISTAKES = [
     (("compress",), "(see wavpool compress --help)"),
     (("compress", "cli_nets:net", "-o", "x.wvp", "--step", "1", "--basis", "wht"), "take 2 or 4; or bwht"),
     (("compres",), "No such command"),
+    (("compress", "w.safetensors", "-o", "w.safetensors", "--step", "1"), "holds the weights to be compressed"),
+    (
+        ("compress", "cli_nets:net", "--checkpoint", "w.safetensors", "-o", "./w.safetensors", "--step", "1"),
+        "holds the weights to be compressed: give the result another name",
+    ),
+    (
+        ("compress", "cli_nets:net", "-o", "new.pth", "--step", "1"),
+        "name of plain weights: give it one such as new.wvp",
+    ),
+    (("compress", "cli_nets:net", "-o", "x.wvp", "--max-bytes", "1,5KB"), "'1,5KB' is no size"),
+    (("compress", "cli_nets:net", "-o", "x.wvp", "--step", "1", "--seed", "-1"), "--seed"),
+    (("compress", "cli_nets.py:net", "-o", "x.wvp", "--step", "1"), "write cli_nets:net, without .py"),
 ]
 
 

@@ -1,5 +1,6 @@
 """`compress`, `CompressedModel` and `load`, on every kind of layer, method and target."""
 
+import copy
 import subprocess
 import sys
 from pathlib import Path
@@ -193,6 +194,45 @@ def test_a_state_dict_alone(network: nn.Module) -> None:
     assert bool(((variance - 1).abs() < 2**-9).all())
 
 
+def test_what_the_caller_changes_later_is_not_in_the_result(tmp_path: Path) -> None:
+    state = {"weight": torch.randn(8, 8), "bias": torch.randn(3), "tied": torch.empty(0)}
+    state["tied"] = state["bias"]
+    compressed = compress(state, step=0.5)
+    compressed.save(tmp_path / "x.wvp")
+    for tensor in state.values():
+        tensor.add_(1)
+    with load(tmp_path / "x.wvp") as file:
+        for name, tensor in file.state_dict().items():
+            assert torch.equal(tensor, compressed.state_dict()[name]), name
+
+
+def test_a_model_in_training_mode_comes_back_for_evaluation(network: nn.Module) -> None:
+    """BatchNorm is folded: in training mode it would normalise once more."""
+    images, labels = digits()
+    trained = copy.deepcopy(network).train()
+    smaller = compress(trained, calibration=images[:256], step=0.5).to_model()
+    assert not any(module.training for module in smaller.modules())
+    assert trained.training
+    assert float((smaller(images).argmax(1) == labels).float().mean()) > 0.93
+
+
+def test_auto_tries_transforms_of_the_images_that_a_dense_layer_sees() -> None:
+    """Rows that are smooth over the image: in an image's transform they take fewer bytes."""
+    torch.manual_seed(0)
+    smooth = nn.functional.interpolate(torch.randn(64, 1, 4, 4), 16, mode="bicubic").reshape(64, 256)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(256, 64), nn.ReLU(), nn.Linear(64, 10))
+    with torch.no_grad():
+        model[1].weight.copy_(smooth)
+    sizes = {}
+    for basis in ("auto", "none"):
+        compressed = compress(model, calibration=torch.randn(256, 1, 16, 16), step=0.5, basis=basis)
+        sizes[basis] = compressed.nbytes
+        chosen = {row["name"]: row["basis"] for row in compressed.report}
+        assert ("@map:1x16x16" in chosen["1.weight"]) == (basis == "auto"), chosen
+        assert chosen["3.weight"] == "none"
+    assert sizes["auto"] < 0.7 * sizes["none"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -209,6 +249,10 @@ def test_a_state_dict_alone(network: nn.Module) -> None:
         ({"step": 1.0, "basis": "bior2.2"}, "not orthonormal"),
         ({"step": 1.0, "basis": "auto", "levels": 2}, "levels go with a wavelet"),
         ({"step": 1.0, "basis": "haar@row", "levels": 9}, "level must be 0 to"),
+        ({"step": 1.0, "seed": -1}, "seed must be 0 or more"),
+        ({"step": 1.0, "evaluate": digits()}, "evaluate is what max_drop is measured on"),
+        ({"max_drop": 1.0, "calibration": digits()[0], "evaluate": lambda model: 97.0}, "as a share, 0 to 1, got 97.0"),
+        ({"max_drop": 1.0, "calibration": digits()[0], "evaluate": lambda model: None}, "as a share, 0 to 1, got None"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(network: nn.Module, arguments: dict[str, object], message: str) -> None:

@@ -222,6 +222,11 @@ class TestData:
         assert [len(each[1]) for each in others] == [4]
         assert bool((x[:, 0, 0, 0] == 80 * y).all())
 
+    def test_images_in_the_folder_itself_have_no_labels(self, images: Path):
+        (inputs, labels), *_ = load_data(str(images / "validation" / "class2"), to_tensor)
+        assert labels is None
+        assert bool((inputs == 160).all())
+
     def test_split_of_a_folder(self, images: Path):
         assert sum(len(y) for _, y in load_data(str(images), to_tensor, split="train")) == 3
 

@@ -157,6 +157,7 @@ def test_search_then_training_with_what_was_found(tmp_path: Path, main: Main) ->
         (("--epochs", "0"), "bad value 0 for 'epochs'"),
         (("--epochs", "many"), "argument --epochs: invalid int value: 'many'"),
         (("--workers", "0"), "--workers must be at least 1"),
+        (("--threads", "0"), "--threads must be at least 1"),
         (("--epoch", "3"), "unknown argument --epoch (did you mean '--epochs'"),
         (("--preset", "paper", "--data", "digits"), "unknown model 'wavpool_paper_digits'"),
     ],

@@ -38,6 +38,10 @@ def test_the_report_says_what_the_command_changed(finished: Path) -> None:
     usual = build_plan("paper", load_experiment("paper"), Choice(training={"epochs": 120, "data_dir": "x"}))
     assert usual.differs == ""
     assert "at most 120 epochs" in usual.about
+    spectral = load_experiment("spectral")  # 3 epochs of MNIST, 4 of CIFAR-10
+    assert build_plan("spectral", spectral, Choice(training={"epochs": 3})).changed == {"epochs": "3 instead of 4"}
+    assert build_plan("spectral", spectral, Choice(["mnist"], training={"epochs": 3})).differs == ""
+    assert build_plan("spectral", spectral, Choice(training={"epochs": 1})).changed == {"epochs": "1 instead of 3 or 4"}
 
 
 @pytest.mark.parametrize(("preset", "epochs"), [("digits", 1), ("digits", 2), ("modern", 4)])

@@ -177,6 +177,7 @@ def test_schedules(settings: dict[str, object], rates: list[float], make_config:
     for _ in range(8):
         seen.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
+        assert optimizer.param_groups[0].get("momentum", config.momentum) == config.momentum
         if schedule is not None:
             schedule.step()
     assert seen == pytest.approx(rates, abs=0.05)

@@ -13,10 +13,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
+from wavpool.layers import WavPool
 from wavpool.transforms import (
     MODES,
     FilterTensors,
+    best_basis,
+    dwt2,
     dwt_max_level,
+    idwt2,
+    packed_layout,
+    swt_max_level,
     wavedec,
     wavedec2,
     wavedecn,
@@ -289,6 +295,11 @@ def test_analysis_refuses(call: Callable[[Tensor], Any], message: str) -> None:
         (lambda c: waverec(c, "haar"), "belong to signals of length 11 or 12, not 10"),
         (lambda c: waverec(c[:1], "db2", length=7), r"size must be \(6,\) for these coefficients, got \(7,\)"),
         (lambda c: waverecn(wavedecn(c[0]), size=(1,)), r"size must have 2 lengths, got \(1,\)"),
+        (lambda c: waverec2(wavedec2(c[0]), size=16), r"size must have 2 lengths, got \(16,\)"),
+        (lambda c: idwt2(dwt2(c[0], "haar"), "haar", size=16), r"size must be two, got \(16,\)"),
+        (lambda c: idwt2(wavedec2(torch.zeros(8, 8)), "haar"), r"must be \(cA, \(cH, cV, cD\)\) as dwt2 returns them"),
+        (lambda c: idwt2((c[0], (c[0], c[0])), "haar"), "as dwt2 returns them"),
+        (lambda c: dwt_max_level(()), r"every length must be at least 1, got \(\)"),
         (lambda c: waverec(c, "db2", axis=4), "axis 4 does not exist"),
     ],
 )
@@ -298,6 +309,20 @@ def test_synthesis_refuses(call: Callable[[list[Tensor]], Any], message: str) ->
 
 
 @BOTH_PATHS
+def test_numpys_integers_are_lengths_and_axes() -> None:
+    n = np.int64(64)
+    assert (dwt_max_level(n, "db4"), swt_max_level(n), packed_layout(n, "db4").total) == (
+        dwt_max_level(64, "db4"),
+        6,
+        packed_layout(64, "db4").total,
+    )
+    x = torch.randn(64)
+    assert best_basis(x, axes=np.int64(-1)) == best_basis(x, axes=-1)
+    assert WavPool(np.int64(28), 16).sizes == WavPool(28, 16).sizes
+    with pytest.raises(TypeError, match="levels must be a list of levels"):
+        WavPool(28, 16, levels=2)
+
+
 def test_integers_are_refused_with_the_remedy() -> None:
     for call in (wavedec, wavedec2, wavedecn):
         with pytest.raises(TypeError, match=r"got torch.uint8; convert it with x.float\(\)"):

@@ -167,6 +167,14 @@ def test_derivatives_and_transformations() -> None:
             "level must be 0 to 2 for 30 and .* 8, got 3",
         ),
         (lambda p, layout: packed_layout(30, "db4", "smooth"), "mode must be one of"),
+        (
+            lambda p, layout: array_to_coeffs(p[..., :6], coeffs_to_array(wavedec(p))[1]),
+            r"array must have shape \(..., 31\), got \(2, 6\)",
+        ),
+        (
+            lambda p, layout: array_to_coeffs(p[0], coeffs_to_array(wavedec2(torch.zeros(8, 8)))[1]),
+            r"array must have shape \(..., 8, 8\), got \(30,\)",
+        ),
     ],
 )
 def test_refusals(call: Any, message: str) -> None:

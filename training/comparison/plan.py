@@ -216,15 +216,15 @@ def build_plan(preset: str, experiment: Experiment, choice: Choice, found: Mappi
 
 
 def _changed(experiment: Experiment, choice: Choice) -> dict[str, str]:
-    """The settings of ``choice`` that are not those of the preset."""
-    key, data = next(iter(experiment.models)), (choice.data or experiment.data)[0]
-    usual = base_config(experiment, key, data, 0, Choice())
-    wanted = {name: value for name, value in (choice.training or {}).items() if name not in PLACE_KEYS}
-    return {
-        name: f"{value} instead of {getattr(usual, name)}"
-        for name, value in wanted.items()
-        if value != getattr(usual, name)
-    }
+    """The settings of ``choice`` that are not those of the preset, for every model and data set that is run."""
+    keys = [key for key in experiment.models if key in (choice.models or experiment.models)]
+    usual = [base_config(experiment, key, data, 0, Choice()) for data in choice.data or experiment.data for key in keys]
+    changed = {}
+    for name, value in (choice.training or {}).items():
+        others = dict.fromkeys(getattr(config, name) for config in usual if getattr(config, name) != value)
+        if others and name not in PLACE_KEYS:
+            changed[name] = f"{value} instead of {' or '.join(map(str, others))}"
+    return changed
 
 
 def with_finished(plan: Plan, choice: Choice, output: Path, finished: Callable[[Run], bool],

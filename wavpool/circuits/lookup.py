@@ -31,7 +31,7 @@ def lookup_grid(problem: Problem, grid: Grid) -> Grid:
     """The grid to search on, whose outputs are the wires.
 
     Raises:
-        UserError: too few gates, gates of two outputs, or more cases than a multiplexer has inputs.
+        UserError: too few gates, or more cases than a multiplexer has inputs.
     """
     if grid.gates <= VALUES:
         raise UserError(f"look-up mode needs a grid of more than {VALUES} gates, got {grid.rows} x {grid.columns}")

@@ -38,7 +38,7 @@ def _root(
 
 @app.command(
     help="Write a trained model to a small file.\n\n"
-    "How small is said by one of --max-drop, --max-bytes and --step. With --calibration, some hundred inputs of the "
+    "How small is said by one of --max-drop, --max-bytes and --step. With --calibration, some thousand inputs of the "
     "kind that the model will see (labels are not looked at), files are about half as large.",
     epilog="[bold]Examples[/bold]\n\n"
     "wavpool compress resnet18 -o resnet18.wvp --step 1\n\n"

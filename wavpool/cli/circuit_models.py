@@ -1,5 +1,6 @@
 """What `wavpool circuits train-model`, `quantize`, `evaluate`, `sensitivity` and `model-metrics` do."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,10 +8,8 @@ from typing import Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from safetensors.torch import save_file
 from torch import nn
 
-from .. import files
 from ..circuits import quantized
 from ..circuits.costs import load as load_costs
 from ..circuits.experiments.energy import energy
@@ -23,6 +22,7 @@ from ..evaluation.batches import Batches
 from ..evaluation.metrics import evaluate as figures_of
 from ..evaluation.metrics import predict
 from ..evaluation.specs import DataSpec, ModelSpec
+from .commands import check_file, save_state
 from .progress import bar, say
 from .sweeping import counted, words
 
@@ -32,12 +32,14 @@ RATE = 0.001  # of quantisation-aware training
 
 def train(model: ModelSpec, data: DataSpec, output: Path, epochs: int, learning_rate: float, seed: int) -> None:
     """Train, and write the weights."""
+    if output.suffix != ".safetensors":
+        raise UserError(f"{output} must end in .safetensors")
+    check_file(output)
     torch.manual_seed(seed)
     source = model.load()
     fit(source.network, Shuffled(data.load(source), data.batch_size, seed), epochs=epochs, learning_rate=learning_rate,
         tell=say)  # fmt: skip
-    state = {name: tensor.contiguous() for name, tensor in source.network.state_dict().items()}
-    files.write_with(output, lambda temporary: save_file(state, temporary))
+    save_state(source.network.state_dict(), output)
     say(f"{output}: {output.stat().st_size:,} bytes")
 
 
@@ -54,8 +56,7 @@ def quantize(model: ModelSpec, data: DataSpec, output: Path, qat: int, learning_
             source.network, shuffled, qat, RATE if learning_rate is None else learning_rate, tell=say
         )
     else:
-        some = [batch for number, batch in enumerate(batches) if number < CALIBRATION]
-        result = quantized.post_training(source.network, some)
+        result = quantized.post_training(source.network, list(itertools.islice(batches, CALIBRATION)))
     quantized.save(result, output)
     weights = quantized.weights_of(result)
     say(f"{output}: {counted(len(weights), 'int8 layer')}, {sum(each.size for each in weights.values()):,} weights")
@@ -63,7 +64,7 @@ def quantize(model: ModelSpec, data: DataSpec, output: Path, qat: int, learning_
 
 def evaluate(model: ModelSpec, data: DataSpec, weights: Path) -> None:
     """Print accuracy, top-5 and loss."""
-    network, batches = _int8(model, data, weights)
+    network, batches = _int8(model, data, weights, "evaluation")
     for name, figure in figures_of(predict(network, batches)).items():
         if name in ("accuracy", "top5", "loss"):
             say(f"{name:<9} {figure.value:.5f} ({figure.low:.5f} to {figure.high:.5f})")
@@ -73,7 +74,7 @@ def sweep_offsets(
     model: ModelSpec, data: DataSpec, weights: Path, output: Path, part: str, layers: str, offsets: str
 ) -> None:
     """Measure every offset, and write the table."""
-    network, batches = _int8(model, data, weights)
+    network, batches = _int8(model, data, weights, "the sweep")
     with _counted() as tell:
         rows = sensitivity(
             network, batches, _range(offsets), part=part, layers=words(layers), output=output,
@@ -86,7 +87,7 @@ def sweep_offsets(
 
 def measure_runs(folder: Path, model: ModelSpec, data: DataSpec, weights: Path, top: int | None) -> None:
     """Measure the network with every run's weights, and write the table."""
-    network, batches = _int8(model, data, weights)
+    network, batches = _int8(model, data, weights, "the measurement")
     with _counted() as tell:
         rows = model_metrics(folder, network, batches, top=top, tell=tell)
     for row in rows:
@@ -109,7 +110,7 @@ def compare_energy(
     table = load_memory(memory)
     level = level or table.shown[0]
     table.per_byte(level)  # or the sentence that there is none
-    network, batches = _int8(model, data, weights)
+    network, batches = _int8(model, data, weights, "the comparison")
     with bar(TextColumn("measuring the network"), TextColumn("{task.completed} forms")) as progress:
         task = progress.add_task("")
         found = energy(
@@ -123,10 +124,12 @@ def compare_energy(
     say(f"\n{folder}: energy.csv, energy.png and verdict.txt")
 
 
-def _int8(model: ModelSpec, data: DataSpec, weights: Path) -> tuple[nn.Module, Batches]:
+def _int8(model: ModelSpec, data: DataSpec, weights: Path, purpose: str) -> tuple[nn.Module, Batches]:
     source = model.load()
     batches = data.load(source)
-    example = next(iter(batches))[0]
+    example, labels = next(iter(batches))
+    if labels is None:
+        raise UserError(f"{purpose} needs labelled data")
     return quantized.load(source.network, weights, example), batches
 
 

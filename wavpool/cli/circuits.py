@@ -212,7 +212,7 @@ def status(
     from .progress import say
 
     if show_status(folder, runs):
-        say(f"to go on: wavpool circuits resume {folder}")
+        say(f"to go on: wavpool circuits resume {folder}" + (f" --runs {runs}" if runs else ""))
 
 
 @app.command()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..codec.bench import state_bytes
 from ..codec.compression import compress, zeroed_sentence
@@ -41,7 +42,7 @@ def compress_model(
         raise UserError("--validation goes with --max-drop")
     if settings.get("finetune") and calibration is None:
         raise UserError("--finetune needs --calibration DATA, best most of the training data (--calibration-limit)")
-    check_file(output)
+    _check_output(output, model)
     source = model.load()
     network = source.network if calibration is not None else source.module or source.state
     loader = None if calibration is None else calibration.load(source)
@@ -57,6 +58,16 @@ def compress_model(
         say(f"foretold loss: {drop.value:.2f} points (other samples would have said {drop.low:.2f} to {drop.high:.2f})")
     if compressed.zeroed:
         warn(zeroed_sentence(compressed))
+
+
+def _check_output(output: Path, model: ModelSpec) -> None:
+    """Refuse to write over the weights that are read, or by a name that says something else than a .wvp file."""
+    sources = [path for path in (model.checkpoint, Path(model.name)) if path is not None and path.is_file()]
+    if output.is_file() and any(path.samefile(output) for path in sources):
+        raise UserError(f"{output} holds the weights to be compressed: give the result another name, such as x.wvp")
+    if is_weights(output.name):
+        raise UserError(f"{output} has the name of plain weights: give it one such as {output.with_suffix('.wvp')}")
+    check_file(output)
 
 
 def check_target(given: Mapping[str, float]) -> None:
@@ -92,13 +103,18 @@ def decompress_file(file: Path, output: Path) -> None:
     check_file(output)
     state = load(file).state_dict()
     if output.suffix == ".safetensors":
-        from safetensors.torch import save_file
-
-        whole = {name: tensor.contiguous().clone() for name, tensor in state.items()}  # tied weights share memory
-        write_with(output, lambda path: save_file(whole, path, metadata={"format": "pt"}))
+        save_state(state, output)
     else:
         write_with(output, lambda path: torch.save(dict(state), path))
     say(f"{output}: {len(state)} tensors, {state_bytes(state):,} bytes of weights")
+
+
+def save_state(state: Mapping[str, Tensor], output: Path) -> None:
+    """Write a safetensors file of a state dict."""
+    from safetensors.torch import save_file
+
+    whole = {name: tensor.contiguous().clone() for name, tensor in state.items()}  # tied weights share memory
+    write_with(output, lambda path: save_file(whole, path, metadata={"format": "pt"}))
 
 
 def check_file(output: Path) -> None:

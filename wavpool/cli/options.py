@@ -1,6 +1,7 @@
 """The options that several commands share, and how their values are read."""
 
 import ast
+import re
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -11,6 +12,7 @@ import typer
 
 from ..errors import UserError
 
+_THOUSANDS = re.compile(r",(?=\d{3}(?:\D|$))")  # a comma elsewhere is some decimal point
 _SIZES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
@@ -29,13 +31,13 @@ def size(text: str) -> int:
     Raises:
         UserError: it is not a size.
 
-    >>> size("60KB"), size("1.5 KiB")
-    (60000, 1536)
+    >>> size("60KB"), size("1.5 KiB"), size("60,000")
+    (60000, 1536, 60000)
     """
     number = text.strip().lower().rstrip("bgikm ")
     unit = text.strip().lower()[len(number) :].strip()
     try:
-        bytes_ = float(number.replace(",", "")) * _SIZES[unit]
+        bytes_ = float(_THOUSANDS.sub("", number)) * _SIZES[unit]
     except (KeyError, ValueError):
         raise UserError(f"{text!r} is no size: write 60000, 60KB or 58.6KiB") from None
     if not 1 <= bytes_ < 2**63:
@@ -141,7 +143,7 @@ Split = Annotated[
 CalibrationSplit = Annotated[
     str, typer.Option(metavar="NAME", help="Split of the calibration data.", rich_help_panel=DATA)
 ]
-Seed = Annotated[int, typer.Option(help="Of every random choice.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of every random choice.")]
 DataDir = Annotated[
     Path | None,
     typer.Option(

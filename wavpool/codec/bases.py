@@ -201,14 +201,14 @@ def candidates(layout: Layout, maps: tuple[int, int, int] | None = None) -> tupl
     return tuple(dict.fromkeys(basis_for(text, layout) for text in texts))
 
 
-def bases_of(tensor: str, text: str, layout: Layout) -> tuple[Basis, ...]:
+def bases_of(tensor: str, text: str, layout: Layout, maps: tuple[int, int, int] | None = None) -> tuple[Basis, ...]:
     """Bases to choose from for a tensor: `candidates` for `auto`, else that of `basis_for`.
 
     Raises:
         ValueError: as `basis_for`, with the tensor's name.
     """
     if text == "auto":
-        return candidates(layout)
+        return candidates(layout, maps)
     orthonormal(text.strip().lower().partition("@")[0])  # an error that is not about the tensor
     try:
         return (basis_for(text, layout),)

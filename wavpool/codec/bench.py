@@ -32,7 +32,7 @@ class Subject:
         model: the network.
         data: with labels or without, what the compressed models are measured on.
         calibration: what they are calibrated on, if at all.
-        profile: coder of the integers; see `model.compress`.
+        profile: coder of the integers; see `compress`.
     """
 
     model: ModelSpec
@@ -116,7 +116,7 @@ class Bench:
         return self._write(file, row | zeros(state, layers) | self._figures(compressed.to_model()), layers)
 
     def _compress(self, curve: Curve, strength: float) -> tuple[float, CompressedModel]:
-        """Compress as `model.compress` does; seconds that the preparation took at an earlier point of the curve."""
+        """Compress as `compress` does; seconds that the preparation took at an earlier point of the curve."""
         earlier = 0.0 if curve != self._curve else self._seconds
         if curve != self._curve:
             start = time.perf_counter()

@@ -1,5 +1,6 @@
 """From a model to a small one within a limit: `compress`."""
 
+import copy
 import math
 import warnings
 from collections.abc import Callable, Mapping
@@ -81,7 +82,7 @@ def compress(
         max_bytes: size of the file at most.
         step: strength of the compression, whose meaning is the method's; 1 is moderate.
         evaluate: what `max_drop` is measured on: data as `calibration`, labelled or not, or a function from a model to
-            its accuracy (0 to 1). Without it a fifth of `calibration`, whose labels are not looked at, is held out for
+            its accuracy, 0 to 1. Without it a fifth of `calibration`, whose labels are not looked at, is held out for
             that. See `expected_drop`.
         basis: `auto`, `none`, or a transform: `dct`, `haar`, `db2`, ..., perhaps with `@` and what it acts over.
         levels: of a wavelet.
@@ -104,7 +105,7 @@ def compress(
     >>> compressed.nbytes < 64 * 65 * 4, compressed.to_model()(torch.zeros(1, 64)).shape
     (True, torch.Size([1, 64]))
     """
-    _check_types(model, max_drop=max_drop, max_bytes=max_bytes, step=step)
+    _check_types(model, basis, finetune, max_drop=max_drop, max_bytes=max_bytes, step=step)
     targets = {"max_drop": max_drop, "max_bytes": max_bytes, "step": step}
     given = [(name, limit) for name, limit in targets.items() if limit is not None]
     if len(given) != 1:
@@ -117,6 +118,12 @@ def compress(
     basis = _with_levels(basis, levels)
     if finetune < 0:
         raise ValueError(f"finetune is a number of epochs, 0 or more, got {finetune}")
+    if seed < 0:
+        raise ValueError(f"seed must be 0 or more, got {seed}")
+    if evaluate is not None and target != "max_drop":
+        raise ValueError("evaluate is what max_drop is measured on: leave it out, or give max_drop")
+    if not isinstance(model, nn.Module):  # what the caller does to these tensors later must not change the result
+        model = copy.deepcopy({name: tensor.detach() for name, tensor in model.items()})
     about = evaluate, basis, profile, method, finetune, progress, seed
     compressed = _Job(model, calibration, target, limit, *about).run()
     if compressed.zeroed:
@@ -131,8 +138,8 @@ def zeroed_sentence(compressed: CompressedModel) -> str:
     return f"every weight of {first}{more} came out zero: take a smaller step, or allow more"
 
 
-def _check_types(model: Any, **targets: Any) -> None:
-    """Refuse what is no model and no number.
+def _check_types(model: Any, basis: Any, finetune: Any, **targets: Any) -> None:
+    """Refuse what is no model, no text and no number.
 
     Raises:
         TypeError: it is that.
@@ -146,6 +153,10 @@ def _check_types(model: Any, **targets: Any) -> None:
     for name, value in targets.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, Real)):
             raise TypeError(f"{name} must be a number, got {value!r}")
+    if not isinstance(basis, str):
+        raise TypeError(f"basis must be a text such as 'auto' or 'dct', got {basis!r}")
+    if not isinstance(finetune, int):
+        raise TypeError(f"finetune must be a number of epochs, got {finetune!r}")
 
 
 @dataclass
@@ -267,9 +278,8 @@ class _Job:
         """Function from a compressed model to the points of accuracy that it loses."""
         model = self._module
         if callable(self.evaluate) and not hasattr(self.evaluate, "__iter__"):
-            measure = self.evaluate
-            before = float(measure(model))
-            return lambda candidate: 100 * (before - float(measure(candidate.to_model())))
+            before = self._accuracy(model)
+            return lambda candidate: 100 * (before - self._accuracy(candidate.to_model()))
         data = self._held if self.evaluate is None else list(as_batches(self.evaluate))
         if not data and self.evaluate is None:
             raise ValueError("max_drop needs calibration data, or evaluate, to measure accuracy on")
@@ -282,6 +292,12 @@ class _Job:
             return drop.value
 
         return foretell
+
+    def _accuracy(self, model: nn.Module) -> float:
+        found = self.evaluate(model)
+        if not isinstance(found, Real | Tensor) or not 0 <= float(found) <= 1:
+            raise ValueError(f"evaluate must return the accuracy as a share, 0 to 1, got {found!r}")
+        return float(found)
 
 
 def _with_levels(basis: str, levels: int | None) -> str:

@@ -29,7 +29,8 @@ class CompressedModel:
         report: of each tensor a dictionary: `name`, `shape`, `dtype`, `weights` (their number), `original_bytes`,
             `bytes`, `method` (coded, raw, fill or alias), `basis`, `level`, `coder`, `bits_per_weight` and `zeros`
             (share of its integers; `None` where it is not coded).
-        expected_drop: points of accuracy that `max_drop` foretells to be lost; `None` of other targets.
+        expected_drop: points of accuracy that `max_drop` foretells to be lost; `None` of other targets, and where
+            `evaluate` is a function.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class CompressedModel:
         return found
 
     def to_model(self) -> nn.Module:
-        """A copy of the model with the decoded tensors.
+        """A copy of the model with the decoded tensors, in evaluation mode: BatchNorm is folded.
 
         Raises:
             ValueError: a state dict was compressed, and no model.
@@ -108,7 +109,7 @@ class CompressedModel:
             raise ValueError("only a state dict was compressed: make the model and load state_dict() into it")
         model = copy.deepcopy(self._model)
         model.load_state_dict(self.state_dict())
-        return model
+        return model.eval()
 
 
 class LoadedModel(Closing):

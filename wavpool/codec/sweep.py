@@ -57,7 +57,7 @@ def sweep(
         folder: where the results are and go.
         subject: the model and the data.
         curves: methods, with their bases and seeds.
-        strengths: global steps to measure; larger ones give smaller files.
+        strengths: what to measure of every method, whose own they are; larger ones give smaller files.
         cliff: whether to search each curve for its critical sizes, which needs labels.
         workers: processes that share the work and the cores; timings are fair only with 1.
         progress: called after each point or cliff.

@@ -206,9 +206,11 @@ def function_of(name: str) -> Callable[..., Any]:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
-        raise SourceError(
-            f"there is no module {module_name!r} for {name!r}: run in the folder of {error.name}.py or give --app-dir"
-        ) from error
+        if module_name.endswith(".py"):
+            remedy = f"write {module_name.removesuffix('.py')}:{attribute}, without .py"
+        else:
+            remedy = f"run in the folder of {error.name}.py or give --app-dir"
+        raise SourceError(f"there is no module {module_name!r} for {name!r}: {remedy}") from error
     except (ValueError, TypeError) as error:  # an empty or a relative name
         raise SourceError(f"{name!r} is no module:function") from error
     for part in attribute.split("."):
@@ -369,21 +371,29 @@ def _image_data(
             remedy = "check --split and --data-dir, or give --download"
         raise SourceError(f"the data set {name} cannot be read ({reason}): {remedy}") from error
     data.transform = prepare
-    return _Readable(data, name) if isinstance(data, Dataset) and not isinstance(data, IterableDataset) else data
+    if not isinstance(data, Dataset) or isinstance(data, IterableDataset):
+        return data
+    return _Readable(data, name, labelled=not (folder and _is_flat(data)))
+
+
+def _is_flat(data: Any) -> bool:
+    """Whether images lie in the folder itself: the one label that timm then gives all of them says nothing."""
+    return all(Path(path).parent == Path(data.reader.root) for path, _ in data.reader.samples)
 
 
 class _Readable(Dataset[Any]):
-    """Images of which those that cannot be read are told in one sentence."""
+    """Images, and their labels if they have any; those that cannot be read are told in one sentence."""
 
-    def __init__(self, data: Any, name: str) -> None:
-        self._data, self._name = data, name
+    def __init__(self, data: Any, name: str, labelled: bool = True) -> None:
+        self._data, self._name, self._labelled = data, name, labelled
 
     def __len__(self) -> int:
         return len(self._data)
 
     def __getitem__(self, index: int) -> Any:
         try:
-            return self._data[index]
+            image, label = self._data[index]
+            return (image, label) if self._labelled else image
         except (OSError, RuntimeError, SyntaxError) as error:
             raise SourceError(
                 f"images of {self._name} cannot be read ({_line(error)}): remove the files that are no images"

@@ -6,16 +6,17 @@ import torch
 from torch import Tensor
 
 from ..transforms import dwt_max_level
-from ..transforms.arguments import integer
+from ..transforms.arguments import as_axes, integer
 
 
 def to_size(img_size: int | Sequence[int]) -> tuple[int, int]:
     """`(H, W)` of a side or a pair."""
-    if isinstance(img_size, int):
-        return (img_size, img_size)
-    if len(img_size) != 2:
+    size = as_axes(img_size, "img_size")
+    if not isinstance(img_size, Sequence):
+        size *= 2
+    if len(size) != 2:
         raise ValueError(f"img_size must be a side or (height, width), got {img_size}")
-    return (int(img_size[0]), int(img_size[1]))
+    return (int(size[0]), int(size[1]))
 
 
 def check_image(x: Tensor, in_chans: int, size: tuple[int, int]) -> None:
@@ -42,6 +43,8 @@ def resolve_levels(size: tuple[int, int], levels: Sequence[int] | None) -> list[
         raise ValueError(f"an image of {size[0]} x {size[1]} has no wavelet level; both sides must be at least 2")
     if levels is None:
         return list(range(deepest, 0, -1))
+    if isinstance(levels, int):  # one level, or so many? it is asked
+        raise TypeError(f"levels must be a list of levels such as [1, 2], got {levels}")
     levels = [integer(level, "each level") for level in levels]
     resolved = sorted((deepest + 1 + level if level < 0 else level for level in levels), reverse=True)
     if not resolved or len(set(resolved)) != len(resolved) or resolved[-1] < 1 or resolved[0] > deepest:

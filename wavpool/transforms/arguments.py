@@ -40,16 +40,16 @@ def checked_dtype(dtype: Any) -> torch.dtype:
     return dtype
 
 
-def as_axes(axes: Any) -> tuple[int, ...]:
-    """`axes` as a tuple; an integer is one axis."""
-    return tuple(axes) if isinstance(axes, (tuple, list, range)) else (integer(axes, "axis"),)
+def as_axes(axes: Any, name: str = "axis") -> tuple[int, ...]:
+    """`axes`, or the lengths of them, as a tuple; an integer is one axis. `name` is for messages."""
+    return tuple(axes) if isinstance(axes, (tuple, list, range)) else (integer(axes, name),)
 
 
-def two(axes: Any, x: Tensor | None = None) -> tuple[int, int]:
-    """`axes`; ValueError unless they are two, or where `x` has no two to transform."""
-    axes = as_axes(axes)
+def two(axes: Any, x: Tensor | None = None, name: str = "axes") -> tuple[int, int]:
+    """`axes`, or the lengths of them; ValueError unless they are two, or where `x` has no two to transform."""
+    axes = as_axes(axes, name)
     if len(axes) != 2:
-        raise ValueError(f"axes must be two, got {axes}")
+        raise ValueError(f"{name} must be two, got {axes}")
     if isinstance(x, Tensor) and x.ndim == 1:
         missing = f"axis {axes[0]} does not exist in shape {tuple(x.shape)}; allowed: -1 to 0"
         raise ValueError(f"{missing}; for one axis take the function without the 2")

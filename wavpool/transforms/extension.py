@@ -10,7 +10,7 @@ with `m = coefficient_length(n, L, mode)` and `index = extension_index(n, L, mod
     constant        a a a a | a b c d | d d d d
     symmetric       d c b a | a b c d | d c b a
     reflect         c d c b | a b c d | c b a b
-    periodic        a b c d | a b c d | a b c d     with about L / 2 coefficients more than needed
+    periodic        a b c d | a b c d | a b c d     with about L / 2 coefficients more a band than needed
     periodization   a b c d | a b c d | a b c d     with ceil(n / 2); an odd length repeats its last sample first
 
 Source: PyWavelets, "Signal extension modes".

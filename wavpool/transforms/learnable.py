@@ -18,13 +18,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from .arguments import check_tensors
 from .filters import FilterBank, FilterTensors, filter_bank
 
 CONVERGED = 1e-8
 ROOT_2 = math.sqrt(2)
 CDF_9_7 = (1.586134342059924, 0.052980118572961, 0.882911075530934, 0.443506852043971)
 
-# Steps and scale of the wavelets that have short ones, as `lifting` takes them.
+# Steps and scale of the wavelets that have short ones; `lifting` takes the steps as tensors.
 LIFTING_STEPS: dict[str, tuple[tuple[tuple[float, ...], ...], float]] = {
     "haar": (((1.0,), (1 / 2,)), ROOT_2),
     "bior1.3": (((1.0,), (1 / 16, 1 / 2, -1 / 16)), ROOT_2),
@@ -57,6 +58,7 @@ def product_filter(angles: Tensor) -> FilterTensors:
     >>> product_filter(torch.tensor([math.pi / 4])).dec_lo
     tensor([0.7071, 0.7071])
     """
+    check_tensors((angles,), "angles")
     if not angles.is_floating_point():
         raise TypeError(f"angles must be floating point, got {angles.dtype}; convert them with angles.float()")
     if angles.ndim != 1 or angles.shape[0] == 0:
@@ -151,11 +153,13 @@ def lifting(steps: Sequence[Tensor], scale: Tensor | float = ROOT_2) -> FilterTe
         four tensors `(L,)` of the steps' dtype, with the least even L that holds them.
 
     Raises:
+        TypeError: a step is no tensor.
         ValueError: no steps, or a step that has not one axis of at least one tap.
 
     >>> lifting([torch.tensor([1.0]), torch.tensor([0.5])]).dec_hi
     tensor([-0.7071,  0.7071])
     """
+    check_tensors(steps, "each step")
     if len(steps) == 0 or any(taps.ndim != 1 or taps.shape[0] == 0 for taps in steps):
         raise ValueError(f"steps must be 1-D tensors of at least one tap, got {[tuple(taps.shape) for taps in steps]}")
     one = steps[0].new_ones(1)

@@ -81,6 +81,8 @@ def idwt2(
     tensors = leaves(coefficients)
     if has_torch_function(tensors):
         return handle_torch_function(idwt2, tensors, coefficients, wavelet, mode, axes, size=size)
+    if [len(leaves(entry)) for entry in coefficients] != [1, 3]:
+        raise ValueError("coefficients must be (cA, (cH, cV, cD)) as dwt2 returns them")
     approximation, details = coefficients
     filters = resolve(wavelet)
     check_mode(mode)
@@ -90,7 +92,8 @@ def idwt2(
     x = widened(approximation)
     normal = normal_axes(x, two(axes))
     check_level(x, bands, mode, normal)
-    return synthesis_step(x, bands, filters, mode, normal, ints(size) if size else (None, None)).to(approximation.dtype)
+    lengths = (None, None) if size is None else ints(two(size, name="size"))
+    return synthesis_step(x, bands, filters, mode, normal, lengths).to(approximation.dtype)
 
 
 def detail_keys(dims: int) -> tuple[str, ...]:

@@ -33,7 +33,7 @@ def dwt_max_level(size: int | Sequence[int], wavelet: "Wavelet | int" = "haar") 
     >>> dwt_max_level((28, 32)), dwt_max_level(512, "db4"), dwt_max_level(512, 8)
     (4, 6, 6)
     """
-    shortest = size if isinstance(size, int) else min(size)
+    shortest = min(as_axes(size, "size"), default=0)
     if shortest < 1:
         raise ValueError(f"every length must be at least 1, got {size}")
     length = wavelet if isinstance(wavelet, int) else resolve(wavelet).length
@@ -300,7 +300,7 @@ def _recompose(
     check_mode(mode)
     check_floating(approximation)
     axes = normal_axes(approximation, axes)
-    size = None if size is None else ints(size)
+    size = None if size is None else ints(as_axes(size, "size"))
     if size is not None and len(size) != len(axes):
         raise ValueError(f"size must have {len(axes)} lengths, got {size}")
     x = widened(approximation)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .arguments import as_axes
 from .extension import BOUNDARY, check_mode, coefficient_length
 from .filters import Wavelet, resolve
 from .levels import Details, detail_keys
@@ -92,7 +93,7 @@ def _band_shapes(
 ) -> tuple[Shape, list[dict[str, Shape]]]:
     """Shape of the approximation, and of the details of every level, coarsest first."""
     check_mode(mode)
-    size = (size,) if isinstance(size, int) else tuple(size)
+    size = as_axes(size, "size")
     if min(size, default=1) < 1:
         raise ValueError(f"every length must be at least 1, got {size}")
     filters = resolve(wavelet)
@@ -123,7 +124,10 @@ def _in_order(approximation: Shape, details: Sequence[dict[str, Shape]]) -> Pack
 
 
 def ravel_coeffs(coefficients: Sequence[Any], dims: int | None = None) -> tuple[Tensor, PackedLayout]:
-    """All coefficients in one vector a batch element, as `pywt.ravel_coeffs`.
+    """All coefficients in one vector a batch element.
+
+    In the order of `wavedec2`'s tuples; `pywt.ravel_coeffs` has the details of a level in that of their sorted names
+    (V, H, D).
 
     Args:
         coefficients: as `wavedec`, `wavedec2` or `wavedecn` return them for the last axes.
@@ -218,12 +222,19 @@ def array_to_coeffs(array: Tensor, slices: Slices, output_format: str | None = N
         slices: as `coeffs_to_array` returns them.
         output_format: as for `unravel_coeffs`.
 
+    Raises:
+        ValueError: `array` has other lengths than the slices, or the format another number of axes.
+
     >>> from wavpool.transforms import wavedec, waverec
     >>> x = torch.arange(8.0)
     >>> torch.allclose(waverec(array_to_coeffs(*coeffs_to_array(wavedec(x)))), x, atol=1e-5)
     True
     """
     approximation, *places = slices
+    bands = [approximation, *(place for level in places for place in level.values())]
+    lengths = tuple(max(ends) for ends in zip(*([axis.stop for axis in band] for band in bands), strict=True))
+    if array.shape[array.ndim - len(lengths) :] != lengths:
+        raise ValueError(f"array must have shape (..., {', '.join(map(str, lengths))}), got {tuple(array.shape)}")
     details = [{key: array[(..., *place)] for key, place in level.items()} for level in places]
     return [array[(..., *approximation)], *_structured(details, len(approximation), output_format)]
 

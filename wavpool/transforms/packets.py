@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
-from .arguments import check_floating, ints, normal_axes, two, widened
+from .arguments import as_axes, check_floating, ints, normal_axes, two, widened
 from .extension import BOUNDARY, check_mode, coefficient_length
 from .filters import Filters, Wavelet, resolve
 from .levels import analysis_step, check_level, detail_keys, synthesis_step
@@ -179,7 +179,8 @@ def best_basis(
     >>> best_basis(torch.tensor([1.0, -1.0] * 4))
     ['a', 'daa', 'dad', 'dd']
     """
-    filters, normal, depth = _checked(x, wavelet, mode, level, (axes,) if isinstance(axes, int) else two(axes))
+    chosen = as_axes(axes)
+    filters, normal, depth = _checked(x, wavelet, mode, level, chosen if len(chosen) == 1 else two(chosen))
 
     def search(path: str, node: Tensor) -> tuple[float, list[str]]:
         own = float(cost(node))

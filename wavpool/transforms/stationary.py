@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
-from .arguments import check_floating, fixed, integer, leaves, normal_axes, two, widened
+from .arguments import as_axes, check_floating, fixed, integer, leaves, normal_axes, two, widened
 from .dwt import analysis, halves, synthesis
 from .filters import Filters, Wavelet, resolve
 from .levels import Detail, Details, detail_keys
@@ -31,7 +31,7 @@ def swt_max_level(size: int | Sequence[int]) -> int:
     >>> swt_max_level(24), swt_max_level((24, 7))
     (3, 0)
     """
-    common = size if isinstance(size, int) else math.gcd(*size)
+    common = math.gcd(*as_axes(size, "size"))
     if common < 1:
         raise ValueError(f"every length must be at least 1, got {size}")
     return (common & -common).bit_length() - 1

@@ -249,6 +249,7 @@ def test_layers_of_a_wrong_type(layers: object) -> None:
         (Tied(), {}, r"one: its weight is shared \(one.weight, two.weight\)"),
         (nn.Linear(4, 4), {"complex": True}, "pass from_trained=False"),
         (nn.Sequential(nn.Linear(4, 4)), {"keep": 2.0}, "0: keep must be above 0"),
+        (nn.Conv2d(4, 4, 3), {"keep": 0.5, "bandwidth": True}, "bandwidth is an option of dense layers"),
     ],
 )
 def test_refusals(model: nn.Module, options: dict, message: str) -> None:

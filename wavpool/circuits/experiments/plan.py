@@ -28,7 +28,7 @@ class Options:
         input_layers, output_layers: of `layer_bypass` and `mobilenet`; names, or numbers of convolutions.
         layers: the convolutions that an experiment is about; names, or numbers.
         count: kernels or stored weights to take, where an experiment takes some.
-        sizes: grids of `grid_size`, (rows, columns) each.
+        sizes: grids of `grid_size` and `reversed_single_filter`, (rows, columns) each.
         settings: how to search; the threshold comes from `errors`.
     """
 

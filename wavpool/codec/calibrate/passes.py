@@ -133,7 +133,7 @@ class Calibrated:
     def _in_basis(self, key: str, given: Callable[[Basis], Problem], layout: Layout) -> Problem:
         """The layer in its basis, which is chosen at the first pass."""
         if key not in self._chosen:
-            bases = bases_of(key, self._basis, layout)
+            bases = bases_of(key, self._basis, layout, _maps(self._inputs, layout))
             costs = {basis: round_scalar(given(basis))[1] if len(bases) > 1 else 0.0 for basis in bases}
             self._chosen[key] = min(costs, key=lambda basis: costs[basis])
         return given(self._chosen[key])
@@ -199,6 +199,14 @@ def corrected_biases(model: nn.Module, batches: Sequence[Inputs], parts: Parts) 
 
     twins.run(joined(batches), visit, after)
     return found
+
+
+def _maps(inputs: Inputs, layout: Layout) -> tuple[int, int, int] | None:
+    """(C, H, W) of images that have as many pixels as a layer has columns: it sees them laid out flat."""
+    if isinstance(inputs, Tensor) and inputs.ndim == 4 and inputs[0].numel() == layout.cols:
+        channels, height, width = inputs.shape[1:]
+        return channels, height, width
+    return None
 
 
 def check_basis(model: nn.Module, basis: str) -> None:

@@ -23,6 +23,7 @@ KINDS: dict[str, tuple[type[nn.Module], ...]] = {
 }
 ALIASES = {"fc": "linear", "dense": "linear"}
 SPECTRAL = (SpectralLinear, SpectralConv2d)
+OF_ROWS = ("amplitude", "bandwidth")  # options of dense layers: the mixture of a kernel has them
 
 
 def convert(
@@ -79,6 +80,9 @@ def convert(
         remedy = "; spectral layers are there already, see to_dense" if known else ""
         raise ValueError(f"no nn.Linear or nn.Conv2d of the model is among layers={layers!r}{remedy}")
     _refuse_shared(model, chosen)
+    for name in OF_ROWS:
+        if options.get(name) and not any(isinstance(module, nn.Linear) for module in chosen.values()):
+            raise ValueError(f"{name} is an option of dense layers, and convolutions alone are replaced; leave it out")
     if parametrisation == "frequencies" and from_trained:
         options.setdefault("amplitude", True)
     settings = {"transform": transform, "parametrisation": parametrisation, "keep": keep, "complex": complex, **options}
@@ -153,7 +157,7 @@ def _spectral(module: nn.Module, from_trained: bool, settings: dict[str, Any]) -
         made = SpectralLinear(module.in_features, module.out_features, module.bias is not None, **settings)
     else:
         assert isinstance(module, nn.Conv2d)
-        for name in ("amplitude", "bandwidth"):  # the mixture of a kernel has them
+        for name in OF_ROWS:
             settings.pop(name, None)
         made = SpectralConv2d(**_geometry(module), **settings)
     if from_trained and not weight.is_meta:

@@ -27,8 +27,9 @@ class SpectralLinear(Cached):
     parameters and the bias. With `"coefficients"` the weight's transform has `keep` of its coefficients, trainable,
     and zeros; `keep=1` is the dense layer in other coordinates.
 
-    Large weights are never materialised: the input is transformed, by a non-uniform FFT for trainable frequencies.
-    Small ones are, and in eval mode, where no gradient is asked for, kept until a parameter changes.
+    In eager mode large weights are not materialised: the input is transformed, for trainable frequencies without
+    `bandwidth` by a non-uniform FFT, for low coefficients along the inputs by the transform itself. Others are, and in
+    eval mode, where no gradient is asked for, kept until a parameter changes.
 
     Args:
         in_features, out_features, bias, device, dtype: as `nn.Linear`.
