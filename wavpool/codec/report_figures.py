@@ -25,6 +25,7 @@ NAMES = {
 CRITICAL = {"0.5": "within 0.5 points", "1": "within 1 point", "5": "within 5 points", "knee": "knee"}
 SHADES = {"0.5": 1.0, "1": 0.66, "5": 0.33, "knee": 1.0}
 STYLES: tuple[Literal["-", "--", ":"], ...] = ("-", "--", ":")
+ROOM = 0.09  # of an axis, for the words of a tick
 REMOVED = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
 """Ticks of the axis of shares."""
 
@@ -129,9 +130,23 @@ def _log_ticks(
     axis: Axis, span: tuple[float, float], words: Callable[[float], str], values: Sequence[float] | None = None
 ) -> None:
     """Put ticks and their words on a logarithmic axis."""
-    chosen = [value for value in values or round_values(*span) if span[0] <= value <= span[1]]
+    chosen = apart([value for value in values or round_values(*span) if span[0] <= value <= span[1]], span)
     axis.set_ticks(chosen, [words(value) for value in chosen])
     axis.set_minor_locator(NullLocator())
+
+
+def apart(values: Sequence[float], span: tuple[float, float]) -> list[float]:
+    """Those of some values, in the order given, whose words have room on a logarithmic axis.
+
+    >>> apart([1, 0.75, 0.5, 0.1, 0.001], (0.001, 1))
+    [1, 0.5, 0.1, 0.001]
+    """
+    least = ROOM * math.log(span[1] / span[0])
+    kept: list[float] = []
+    for value in values:
+        if all(abs(math.log(value / other)) >= least for other in kept):
+            kept.append(value)
+    return kept
 
 
 def round_values(low: float, high: float) -> list[float]:
