@@ -115,8 +115,18 @@ def cosines(omega: Tensor, n: int, shift: float, phase: float, dtype: torch.dtyp
     tensor([[ 1.,  1.,  1.],
             [ 1., -1.,  1.]])
     """
+    if torch._C._are_functorch_transforms_active():  # a function for them would take twice as long where there are none
+        return _cosines(omega, n, shift, phase, dtype)
     wave: Tensor = _Cosines.apply(omega, n, shift, phase, dtype)
     return wave
+
+
+def _cosines(omega: Tensor, n: int, shift: float, phase: float, dtype: torch.dtype) -> Tensor:
+    """Turns are counted in float64 and cut off at whole ones, so that the cosine may be taken in `dtype`."""
+    turns = torch.outer(omega.double() / (2 * math.pi), places(n, shift, torch.float64, omega.device))
+    turns += phase
+    turns -= turns.round()
+    return turns.mul_(2 * math.pi).to(dtype).cos_()
 
 
 def waves(omega: Tensor, n: int, kind: Family, dtype: torch.dtype) -> Tensor:
@@ -126,21 +136,13 @@ def waves(omega: Tensor, n: int, kind: Family, dtype: torch.dtype) -> Tensor:
 
 
 class _Cosines(torch.autograd.Function):
-    """Turns are counted in float64 and cut off at whole ones, so that the cosine may be taken in `dtype`."""
-
-    generate_vmap_rule = True
+    """`_cosines`, of which no intermediate result is kept."""
 
     @staticmethod
-    def forward(omega: Tensor, n: int, shift: float, phase: float, dtype: torch.dtype) -> Tensor:
-        turns = torch.outer(omega.double() / (2 * math.pi), places(n, shift, torch.float64, omega.device))
-        turns += phase
-        turns -= turns.round()
-        return turns.mul_(2 * math.pi).to(dtype).cos_()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        omega, *ctx.constants = inputs
+    def forward(ctx: Any, omega: Tensor, n: int, shift: float, phase: float, dtype: torch.dtype) -> Tensor:
         ctx.save_for_backward(omega)
+        ctx.constants = n, shift, phase, dtype
+        return _cosines(omega, n, shift, phase, dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
