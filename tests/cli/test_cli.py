@@ -97,6 +97,14 @@ class TestCompress:
         assert out.startswith(f"net.wvp: {size:,} bytes, ")
         assert "times smaller than 76,176" in out
 
+    def test_writes_over_what_it_wrote(self, run: Run, tmp_path: Path):
+        sizes = []
+        for step in ("1", "2"):
+            code, _, err = run("compress", "cli_nets:net", "-o", "net.wvp", "--step", step)
+            assert code == 0, err
+            sizes.append((tmp_path / "net.wvp").stat().st_size)
+        assert sizes[1] < sizes[0]
+
     def test_is_the_same_as_in_python(self, run: Run, tmp_path: Path):
         run("compress", "cli_nets:net", "-o", "net.wvp", "--step", "2", "--basis", "dct", "--profile", "fast")
         from cli_nets import net

@@ -15,7 +15,7 @@ from ..codec.compression import compress, zeroed_sentence
 from ..codec.errors import CompressionWarning
 from ..codec.model import load
 from ..errors import UserError
-from ..evaluation.sources import is_weights
+from ..evaluation.sources import is_named_weights, is_weights
 from ..evaluation.specs import DataSpec, ModelSpec
 from ..files import write_with
 from .progress import compressing, say, warn
@@ -65,7 +65,7 @@ def _check_output(output: Path, model: ModelSpec) -> None:
     sources = [path for path in (model.checkpoint, Path(model.name)) if path is not None and path.is_file()]
     if output.is_file() and any(path.samefile(output) for path in sources):
         raise UserError(f"{output} holds the weights to be compressed: give the result another name, such as x.wvp")
-    if is_weights(output.name):
+    if is_named_weights(output.name):
         raise UserError(f"{output} has the name of plain weights: give it one such as {output.with_suffix('.wvp')}")
     check_file(output)
 

@@ -65,10 +65,10 @@ class IntegerMatrix:
 
     def combine(self, products: Sequence[Array], shift: Array) -> Array:
         """What products of `columns` with integers stand for that were `2**shift` times as large, in their place."""
-        total, *rest = products
-        for low in rest:
+        total = products[0]
+        if self.split:
             total *= 2.0**self.split
-            total += low
+            total += products[1]
         total *= np.ldexp(1.0, -shift - self.bits)
         return total
 

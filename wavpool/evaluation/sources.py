@@ -113,9 +113,14 @@ def load_model(
     return Source(name, module.eval(), module.state_dict(), prepare)
 
 
+def is_named_weights(name: str) -> bool:
+    """Whether a file of this name, there or not, is one of weights alone."""
+    return name.endswith(_FILES)
+
+
 def is_weights(name: str) -> bool:
     """Whether a MODEL is a file of weights alone."""
-    return name.endswith(_FILES) or (Path(name).is_file() and ":" not in name)
+    return is_named_weights(name) or (Path(name).is_file() and ":" not in name)
 
 
 def load_data(
