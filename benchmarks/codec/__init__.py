@@ -6,3 +6,7 @@ Networks and data are factories that the codec's command line takes as ``module:
 
 Weights and data that are not made here are looked for in the folders of ``$WAVPOOL_DATA``.
 """
+
+import os
+
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # as the command line does

@@ -39,6 +39,17 @@ def test():
 def unlabelled():
     return test()[0]
 
+def even():
+    inputs, labels = test()
+    return inputs, labels % 2
+
+def two_class_net():
+    return nn.Sequential(net(), EvenOdd())
+
+class EvenOdd(nn.Module):
+    def forward(self, logits):
+        return logits.unflatten(1, (5, 2)).logsumexp(1)
+
 def nothing():
     return []
 
@@ -215,6 +226,13 @@ class TestCliff:
             for row in of.values():
                 assert row["bytes_low"] <= row["bytes"] + 1
                 assert row["bytes"] <= row["bytes_high"] + 1
+
+    def test_two_classes_have_a_knee(self, tmp_path: Path):
+        """Half of the accuracy cannot be lost where guessing is right half of the time."""
+        subject = Subject(ModelSpec("digit_nets:two_class_net"), DataSpec("digit_nets:even"))
+        sweep(tmp_path, subject, CURVES[1:], STRENGTHS)
+        (knee,) = (row for row in read_cliffs(tmp_path) if row["critical"] == "knee")
+        assert knee["bytes_low"] <= knee["bytes"] <= knee["bytes_high"]
 
     def test_is_where_the_points_cross(self, swept: Path):
         """Files clearly larger than the critical size hold, and clearly smaller ones do not."""

@@ -269,21 +269,25 @@ class TestCritical:
         assert 100 < at.low < at.value < 200
 
     def test_knee_does_not_move_with_the_ends_of_the_sweep(self):
-        at = [knee(points, 1e6, 0.9) for points in (curve(), curve()[4:], curve()[:-6])]
+        at = [knee(points, 1e6, 45) for points in (curve(), curve()[4:], curve()[:-6])]
         assert at[0] is not None
         assert at[0] == at[1] == at[2]
         assert 30e3 < at[0].value < 90e3
 
     def test_knee_is_uncertain_with_noise(self):
-        clean, noisy = knee(curve(), 1e6, 0.9), knee(curve(0.5), 1e6, 0.9)
+        clean, noisy = knee(curve(), 1e6, 45), knee(curve(0.5), 1e6, 45)
         assert clean is not None
         assert noisy is not None
         assert noisy.low <= noisy.value <= noisy.high
         assert noisy.high / noisy.low > clean.high / clean.low == 1
 
     def test_no_knee_without_a_collapse(self):
-        assert knee(curve()[-8:], 1e6, 0.9) is None
-        assert knee([], 1e6, 0.9) is None
+        assert knee(curve()[-8:], 1e6, 45) is None
+        assert knee([], 1e6, 45) is None
+
+    def test_no_knee_of_a_network_that_only_guesses(self):
+        assert knee(curve(), 1e6, 0.0) is None
+        assert knee(curve(), 1e6, -1.0) is None
 
     def test_monotone_is_the_closest(self):
         values = np.random.default_rng(1).normal(size=12) - np.arange(12) / 4

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from .. import __version__
 from ..errors import UserError
 from ..evaluation.batches import Batches, batch_size
-from ..evaluation.metrics import Estimate, as_row, evaluate, inference_seconds, predict
+from ..evaluation.metrics import Estimate, as_row, chance, evaluate, inference_seconds, predict
 from ..evaluation.specs import DataSpec, ModelSpec
 from . import methods
 from .cliff import TARGETS, NothingHolds, Point, bisect, critical_size, knee
@@ -135,7 +135,8 @@ class Bench:
         """
         self._check_labels()
         original = evaluate(self.original, self.original)
-        accuracy = original["accuracy"].value
+        assert self.original.labels is not None
+        collapse = 50 * (original["accuracy"].value - chance(self.original.labels))
         known = {row["strength"]: row for row, _ in read_points(self.folder) if curve_of(row) == curve}
         count = -1
         while count < len(known):  # what one target measures may be where another begins
@@ -145,12 +146,13 @@ class Bench:
                 self._approach(curve, "drop_low", target, 1 / 2, known)
                 if target > original["drop"].high:  # else no compressed model is known to keep it
                     self._approach(curve, "drop_high", target, 1 / 2, known)
-            self._approach(curve, "drop", 50 * accuracy, 1 / 2, known)
+            if collapse > 0:
+                self._approach(curve, "drop", collapse, 1 / 2, known)
         points = [
             Point(row["bytes"], Estimate(row["drop"], row["drop_low"], row["drop_high"])) for row in known.values()
         ]
         found = {f"{target:g}": critical_size(points, target) for target in TARGETS}
-        found["knee"] = knee(points, self.original_bytes, accuracy)
+        found["knee"] = knee(points, self.original_bytes, collapse)
         return [
             {**curve._asdict(), "critical": name, "bytes": round(size.value), "bytes_low": size.low}
             | {"bytes_high": size.high, "ratio": self.original_bytes / size.value}

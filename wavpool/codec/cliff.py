@@ -130,32 +130,34 @@ def critical_size(points: Iterable[Point], target: float) -> Estimate | None:
     return Estimate(value, min(low, value), max(high, value))
 
 
-def knee(points: Iterable[Point], original_size: float, accuracy: float, seed: int = 0) -> Estimate | None:
+def knee(points: Iterable[Point], original_size: float, collapse: float, seed: int = 0) -> Estimate | None:
     """Bytes at the knee of accuracy against the logarithm of size: below, each byte saved costs the most.
 
     The knee is that of Satopää et al. (2011): with size and accuracy both scaled to [0, 1], the point farthest above
-    the diagonal. The scale goes from the size at which half of the original's accuracy is lost to the original's own
-    size and accuracy, so that the knee does not depend on which strengths were swept beyond these. The interval is
-    that of 400 draws of all drops from their own intervals.
+    the diagonal. The scale goes from the size at which `collapse` points are lost to the original's own size and
+    accuracy, so that the knee does not depend on which strengths were swept beyond these. The interval is that of 400
+    draws of all drops from their own intervals.
 
     Args:
-        points: measured; they must reach a drop of half of `accuracy`.
+        points: measured.
         original_size: bytes of the original.
-        accuracy: of the original, as a share.
+        collapse: points of accuracy, such as half of what the original is above chance, that the points must reach.
         seed: of the draws.
 
     Returns:
-        None where the points do not reach that far.
+        None where the points do not reach that far, or `collapse` is nothing.
     """
+    if collapse <= 0:
+        return None
     ordered = sorted((point for point in points if point.size < original_size), key=lambda point: point.size)
     sizes = np.log([*(point.size for point in ordered), original_size])
     drops = np.array([*(point.drop.value for point in ordered), 0.0])
     errors = np.array([*((point.drop.high - point.drop.low) / (2 * Z) for point in ordered), 0.0])
-    value = _knee(sizes, drops, 50 * accuracy)
+    value = _knee(sizes, drops, collapse)
     if value is None:
         return None
     noise = np.random.default_rng(seed).standard_normal((KNEE_DRAWS, len(drops)))
-    drawn = [_knee(sizes, drops + errors * each, 50 * accuracy) for each in noise]
+    drawn = [_knee(sizes, drops + errors * each, collapse) for each in noise]
     low, high = np.exp(np.quantile([each for each in drawn if each is not None] or [value], [0.025, 0.975]))
     return Estimate(math.exp(value), min(float(low), math.exp(value)), max(float(high), math.exp(value)))
 
@@ -193,12 +195,12 @@ def _crossing(positions: Floats, drops: Floats, target: float) -> float | None:
     return float(positions[after - 1] + share * (positions[after] - positions[after - 1]))
 
 
-def _knee(sizes: Floats, drops: Floats, half: float) -> float | None:
+def _knee(sizes: Floats, drops: Floats, collapse: float) -> float | None:
     smooth = monotone(drops)
-    left = _crossing(sizes, smooth, half)
+    left = _crossing(sizes, smooth, collapse)
     if left is None or math.isinf(left):
         return None
     inside = sizes > left
     across = (sizes[inside] - left) / (sizes[-1] - left)
-    up = 1 - smooth[inside] / half
+    up = 1 - smooth[inside] / collapse
     return float(sizes[inside][int(np.argmax(up - across))])

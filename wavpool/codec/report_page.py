@@ -17,9 +17,10 @@ _CAPTIONS = {
     "tradeoff": "A dot is a compressed model, the band its 95 % interval, the dashed line the original. A diamond "
     "marks the size within one point of the original's accuracy, a star the knee. Click a name to hide a curve, twice "
     "to see it alone; drag to zoom.",
-    "cliffs": "The smallest file within 0.5, 1 and 5 points of the original's accuracy, and the knee: the size between "
-    "the original's and the one that halves its accuracy where accuracy stands highest above a straight line over the "
-    "logarithm of the size. Intervals come from the paired 95 % intervals of the drop on the same samples.",
+    "cliffs": "The smallest file within 0.5, 1 and 5 points of the original's accuracy, and the knee: the size, "
+    "between the original's and the one that loses half of what its accuracy is above chance, where accuracy stands "
+    "highest above a straight line over the logarithm of the size. Intervals come from the paired 95 % intervals of "
+    "the drop on the same samples.",
     "layers": "Of each method, the smallest file that loses at most one point (without labels: that agrees with the "
     "original on 99 % of the samples), or else the one that loses least. The colour says which transform was chosen.",
 }

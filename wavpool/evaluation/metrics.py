@@ -104,6 +104,15 @@ def evaluate(predictions: Predictions, original: Predictions | None = None, seed
     return figures
 
 
+def chance(labels: Tensor) -> float:
+    """The accuracy of the best guess that does not look: the share of the most frequent of `(n,)` labels.
+
+    >>> chance(torch.tensor([0, 1, 1, 2]))
+    0.5
+    """
+    return int(labels.bincount().max()) / len(labels)
+
+
 def wilson(successes: int, trials: int) -> Estimate:
     """A proportion and Wilson's score interval (Wilson 1927).
 

@@ -49,27 +49,27 @@ def patches(module: Weighted, x: Tensor, most: int, generator: torch.Generator) 
     """
     if isinstance(module, nn.Linear):
         return x.reshape(1, -1, x.shape[-1])
-    d = math.prod(module.weight.shape[1:])
-    plain = type(module).forward is nn.Conv2d.forward and module.padding_mode == "zeros"
-    if plain and not isinstance(module.padding, str):
-        found = F.unfold(x, module.kernel_size, module.dilation, module.padding, module.stride)
-    else:
-        found = _by_convolution(module, x, d)
-    found = found.reshape(len(x), module.groups, d, -1)
-    positions = found.shape[-1]
-    if positions > most:
-        found = found[..., torch.randperm(positions, generator=generator)[:most].to(x.device)]
-    return found.permute(1, 0, 3, 2).reshape(module.groups, -1, d)
+    table = _taps(module, x.shape[2:])
+    if table.shape[1] > most:
+        table = table[:, torch.randperm(table.shape[1], generator=generator)[:most]]
+    flat, table = (F.pad(x.flatten(2), (1, 0)), table) if bool((table == 0).any()) else (x.flatten(2), table - 1)
+    found = flat.index_select(2, table.flatten().to(x.device))
+    found = found.reshape(len(x), module.groups, -1, table.shape[1])
+    return found.permute(1, 0, 3, 2).reshape(module.groups, -1, found.shape[2])
 
 
-def _by_convolution(module: _ConvNd, x: Tensor, d: int) -> Tensor:
-    """Patches (batch, groups * d, positions) by the layer's own forward, with unit vectors for weights."""
-    kernel = module.weight.shape[1:]
-    units = torch.eye(d, dtype=x.dtype, device=x.device).reshape(d, *kernel).repeat(module.groups, *[1] * len(kernel))
-    weight, bias = module.weight, module.bias
+def _taps(module: _ConvNd, size: torch.Size) -> Tensor:
+    """Where each tap of a kernel reads, (taps, positions): 1 for a sample's first element, 0 for padding.
+
+    Found by the layer's own forward, from an image of its indices and unit vectors for weights.
+    """
+    kernel = module.weight.shape[2:]
+    image = 1 + torch.arange(math.prod(size), dtype=torch.float64).reshape(1, 1, *size)
+    units = torch.eye(math.prod(kernel), dtype=torch.float64).reshape(-1, 1, *kernel)
+    weight, bias, groups = module.weight, module.bias, module.groups
     try:
-        module.weight, module.bias = nn.Parameter(units, requires_grad=False), None
-        found: Tensor = type(module).forward(module, x).flatten(2)
-        return found
+        module.weight, module.bias, module.groups = nn.Parameter(units, requires_grad=False), None, 1
+        found: Tensor = type(module).forward(module, image)
+        return found[0].flatten(1).round().long()
     finally:
-        module.weight, module.bias = weight, bias
+        module.weight, module.bias, module.groups = weight, bias, groups
