@@ -53,7 +53,7 @@ def patches(module: Weighted, x: Tensor, most: int, generator: torch.Generator) 
     if table.shape[1] > most:
         table = table[:, torch.randperm(table.shape[1], generator=generator)[:most]]
     flat, table = (F.pad(x.flatten(2), (1, 0)), table) if bool((table == 0).any()) else (x.flatten(2), table - 1)
-    found = flat.index_select(2, table.flatten().to(x.device))
+    found = flat.gather(2, table.flatten().to(x.device).expand(*flat.shape[:2], -1))
     found = found.reshape(len(x), module.groups, -1, table.shape[1])
     return found.permute(1, 0, 3, 2).reshape(module.groups, -1, found.shape[2])
 
