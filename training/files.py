@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from wavpool.files import atomic, write_csv, write_json, write_text, write_with
+from wavpool.files import atomic, read_json, write_csv, write_json, write_text, write_with
 
-__all__ = ["atomic", "write_csv", "write_json", "write_text", "write_with", "write_yaml"]
+__all__ = ["atomic", "read_json", "write_csv", "write_json", "write_text", "write_with", "write_yaml"]
 
 
 def write_yaml(path: str | Path, content: Mapping[str, Any], comment: str = "") -> None:

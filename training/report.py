@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import platform
 import resource
@@ -23,7 +22,7 @@ from generators import Data
 from training import plots
 from training.callbacks import Recorder
 from training.config import TrainConfig
-from training.files import write_csv, write_json, write_with
+from training.files import read_json, write_csv, write_json, write_with
 from training.metrics import classification_metrics
 from training.networks import inference_ms
 
@@ -88,7 +87,7 @@ def write_report(
 
 def read_metrics(folder: str | Path) -> dict[str, Any]:
     """The content of a finished run's ``metrics.json``."""
-    content: dict[str, Any] = json.loads((Path(folder) / "metrics.json").read_text(encoding="utf-8"))
+    content: dict[str, Any] = read_json(Path(folder) / "metrics.json")
     return content
 
 

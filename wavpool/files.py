@@ -72,6 +72,16 @@ def write_json(path: str | Path, content: Any) -> None:
     write_text(path, json.dumps(_finite(content), indent=1, allow_nan=False) + "\n")
 
 
+def read_json(path: str | Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        FileNotFoundError: it is absent.
+        ValueError: it holds no UTF-8, or no JSON.
+    """
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
 def write_csv(path: str | Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
     """Write `rows` (one mapping a row, all with the keys of the first) as CSV with a header, `columns` if none."""
 

@@ -239,6 +239,7 @@ def test_auto_tries_transforms_of_the_images_that_a_dense_layer_sees() -> None:
         ({}, "exactly one of max_drop, max_bytes, step"),
         ({"step": 1.0, "max_bytes": 9}, "exactly one of"),
         ({"step": float("nan")}, "step must be a positive number"),
+        ({"step": 1e300, "calibration": digits()[0]}, "strengths of calibration must be between 1e-30 and 1e"),
         ({"max_bytes": 100}, "even the strongest compression takes"),
         ({"max_drop": 1.0}, "needs calibration data"),
         ({"step": 1.0, "method": "magic"}, "method must be one of calibrated, uniform"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import multiprocessing
 import threading
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from training.comparison.plan import Plan, Run, same_run
 from training.comparison.progress import Progress
 from training.config import ConfigError
 from training.engine import fit, load
+from training.files import read_json
 from training.networks import build_model
 from wavpool.parallel import end_with_parent
 
@@ -44,7 +44,7 @@ class _EpochReports(pl.Callback):
 def stored_metrics(run: Run, output: Path) -> dict[str, Any] | None:
     """The metrics of a finished run, or None; those of another config or of a model of another size do not count."""
     try:
-        metrics: dict[str, Any] = json.loads((output / run.name / "metrics.json").read_text(encoding="utf-8"))
+        metrics: dict[str, Any] = read_json(output / run.name / "metrics.json")
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

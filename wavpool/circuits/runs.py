@@ -112,7 +112,7 @@ def read_result(path: Path) -> dict[str, Any]:
 
 def _read(path: Path, keys: Sequence[str]) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = files.read_json(path)
     except ValueError:  # no text, or no JSON
         found = None
     if not isinstance(found, dict) or not set(keys) <= found.keys():
@@ -225,7 +225,7 @@ def _tell(watch: Callable[[Standings], None] | None, folder: Path, runs: Sequenc
     running = {}
     for run in runs:
         try:
-            running[run] = json.loads((folder / f".standing.{run}.json").read_text(encoding="utf-8"))
+            running[run] = files.read_json(folder / f".standing.{run}.json")
         except (OSError, ValueError):  # not begun, or finished a moment ago
             continue
     watch(Standings(sum((folder / f"result.{run}.json").exists() for run in runs), len(runs), running, missing))

@@ -1,8 +1,8 @@
 """What `wavpool circuits train-model`, `quantize`, `evaluate`, `sensitivity` and `model-metrics` do."""
 
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +49,15 @@ def quantize(model: ModelSpec, data: DataSpec, output: Path, qat: int, learning_
         raise UserError("--learning-rate has no effect without training: give --qat EPOCHS, too")
     torch.manual_seed(seed)
     source = model.load()
-    batches = data.load(source)
     if qat:
-        shuffled = Shuffled(batches, data.batch_size, seed)
+        shuffled = Shuffled(data.load(source), data.batch_size, seed)
         result = quantized.quantization_aware(
             source.network, shuffled, qat, RATE if learning_rate is None else learning_rate, tell=say
         )
     else:
-        result = quantized.post_training(source.network, list(itertools.islice(batches, CALIBRATION)))
+        samples = CALIBRATION * data.batch_size  # drawn by chance, as a limit is
+        few = replace(data, limit=min(samples, data.limit or samples))
+        result = quantized.post_training(source.network, list(few.load(source)))
     quantized.save(result, output)
     weights = quantized.weights_of(result)
     say(f"{output}: {counted(len(weights), 'int8 layer')}, {sum(each.size for each in weights.values()):,} weights")

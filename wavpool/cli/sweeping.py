@@ -73,16 +73,16 @@ def run_sweep(
 
 
 def words(text: str) -> list[str]:
-    """Words between commas.
+    """Words between commas, each once.
 
-    >>> words("dct, haar")
+    >>> words("dct, haar, dct")
     ['dct', 'haar']
     """
-    return [word.strip() for word in text.split(",") if word.strip()]
+    return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
 def numbers(option: str, text: str) -> list[float]:
-    """Numbers between commas.
+    """Numbers between commas, each once.
 
     Raises:
         UserError: something else is there, or nothing.
@@ -97,7 +97,7 @@ def whole_numbers(option: str, text: str) -> list[int]:
 
 def _read(option: str, kind: str, text: str, read: Callable[[str], Number]) -> list[Number]:
     try:
-        found = [read(word) for word in words(text)]
+        found = list(dict.fromkeys(map(read, words(text))))
     except ValueError:
         found = []
     if not found:

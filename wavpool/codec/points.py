@@ -7,14 +7,13 @@
 """
 
 import csv
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import UserError
-from ..files import write_csv, write_json
+from ..files import read_json, write_csv, write_json
 
 MEASURES = (
     "accuracy", "drop", "top5", "loss", "f1", "precision", "recall", "kl", "agreement", "inference_seconds",
@@ -129,7 +128,7 @@ def read_point(folder: Path, file: str) -> tuple[Row, list[dict[str, Any]]] | No
 def _read_json(path: Path) -> Any:
     """What a file holds; None where it is absent or no JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (FileNotFoundError, ValueError):
         return None
 

@@ -1,6 +1,5 @@
 """The report of a sweep: figures as PNG and one page of HTML."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import UserError
-from ..files import write_text
+from ..files import read_json, write_text
 from .points import ORIGINAL, Curve, Row, curve_of, read_cliffs, read_points
 
 SHOWN_LAYERS = 40  # the others are one bar
@@ -111,7 +110,7 @@ def read_report(folder: Path) -> Report:
         UserError: it is none, is damaged, or holds no compressed model yet.
     """
     try:
-        settings = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+        settings = read_json(folder / "settings.json")
     except FileNotFoundError:
         raise UserError(
             f"{folder} is no folder of a sweep: make one with wavpool sweep MODEL DATA -o {folder}"

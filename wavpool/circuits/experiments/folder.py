@@ -166,7 +166,7 @@ def note_of(folder: str | Path) -> Note:
     folder = Path(folder)
     path = folder / "experiment.json"
     try:
-        noted = json.loads(path.read_text(encoding="utf-8"))
+        noted = files.read_json(path)
         options = dict(noted["options"])
         for key, value in options.items():
             options[key] = (

@@ -23,6 +23,7 @@ from .twin import Twins
 CORRECTION = 0.5  # how far weights go to make up for errors of the layers before
 PATCHES = 98_304  # of a layer's input that its second moment is summed over, if there are so many
 CHUNK = 64  # samples whose patches are in memory at a time
+EXTREME = 1e30  # strength that zeroes everything, and whose inverse rounds nothing
 TYPICAL_LOSS = 0.05  # nats, at a strength of 1, by the theory for small steps
 
 Report = Callable[[str], None]
@@ -79,7 +80,14 @@ class Calibrated:
         return len(self._layers)
 
     def step(self, strength: float) -> float:
-        """The global step at a strength: to be wrong by it in one weight costs `step**2 / 2` nats."""
+        """The global step at a strength: to be wrong by it in one weight costs `step**2 / 2` nats.
+
+        Raises:
+            ValueError: a strength whose square is no number to reckon with.
+        """
+        if not 1 / EXTREME <= strength <= EXTREME:
+            limits = f"{1 / EXTREME:g} and {EXTREME:g}"
+            raise ValueError(f"strengths of calibration must be between {limits}, got {strength:g}")
         return strength * self._unit
 
     def at(self, strength: float, report: Report = lambda layer: None, dependent: bool = True) -> Pass:
