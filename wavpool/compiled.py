@@ -1,4 +1,4 @@
-"""numba with a cache where one can be written; imported only by modules of kernels."""
+"""numba with a cache where one can be written, and free to run in threads; imported only by modules of kernels."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,5 +23,5 @@ def inline(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
-    compiled: Callable[..., Any] = numba.njit(**options)(function)
+    compiled: Callable[..., Any] = numba.njit(nogil=True, **options)(function)
     return compiled

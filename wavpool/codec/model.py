@@ -5,6 +5,7 @@ import copy
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from .coded import Coded, Method, Stream, decode, describe, encode, encode_lossl
 from .container import Closing, Container, Entry, dumps
 from .errors import WvpError
 from .header import DEFAULT_MAX_BYTES
-from .parts import Parts, ties, zeros
+from .parts import Part, Parts, ties, zeros
 
 
 class CompressedModel:
@@ -42,15 +43,20 @@ class CompressedModel:
         self._parts = parts
         self._state = state
         tied = ties(state)
-        self._streams: dict[str, Stream] = {}
         self._tied = {name: owner for name, owner in tied.items() if name not in parts}
+        owned = {name: parts.get(name, tensor) for name, tensor in state.items() if name not in self._tied}
+        self._streams: dict[str, Stream] = {}
         total = 0
-        for name, tensor in state.items():
-            if name not in self._tied:
-                part = parts.get(name, tensor)
-                self._streams[name] = encode(part, coder) if isinstance(part, Coded) else encode_lossless(part)
-                total += len(self._streams[name].payload)
-            report(name, total)
+        pool = ThreadPoolExecutor(torch.get_num_threads())  # coders run without the interpreter's lock
+        try:
+            streams = pool.map(lambda part: _stream(part, coder), owned.values())
+            for name in state:
+                if name in owned:
+                    self._streams[name] = next(streams)
+                    total += len(self._streams[name].payload)
+                report(name, total)
+        finally:
+            pool.shutdown(cancel_futures=True)
         self._data = dumps(self._entries(), self.attributes)
         self.report = [self._row(name) for name in state]
         self.expected_drop: Estimate | None = None
@@ -182,6 +188,10 @@ class LoadedModel(Closing):
                 q = read(*stream, record.shape, getattr(torch, record.dtype), max_bytes=self._max_bytes).q
                 share = zeros(q)
             return _row(name, record.shape, record.dtype, size, stream, share)
+
+
+def _stream(part: Part, coder: str) -> Stream:
+    return encode(part, coder) if isinstance(part, Coded) else encode_lossless(part)
 
 
 def load(source: str | os.PathLike[str] | bytes, max_bytes: int = DEFAULT_MAX_BYTES) -> LoadedModel:
