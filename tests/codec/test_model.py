@@ -97,6 +97,30 @@ def test_everything_goes_to_a_file_and_back(method: str, tmp_path: Path) -> None
     assert path.stat().st_size < 0.55 * sum(tensor.nbytes for tensor in original.values())
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_change_neither_bytes_nor_weights(threads: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, before = Everything(), torch.get_num_threads()
+    files = []
+    try:
+        for number in (1, threads):
+            torch.set_num_threads(number)
+            files.append(tmp_path / f"{len(files)}.wvp")
+            compress(model, step=0.5).save(files[-1])
+    finally:
+        torch.set_num_threads(before)
+    data = files[0].read_bytes()
+    assert data == files[1].read_bytes()
+    with load(data) as loaded:
+        one, many = loaded.state_dict(), loaded.state_dict(threads=threads)
+    assert list(one) == list(many)
+    assert all(same(one[name], many[name]) for name in one)
+    assert many["tied.weight"].data_ptr() == many["linear.weight"].data_ptr()
+    damaged = data[:-1] + bytes([data[-1] ^ 1])
+    with load(damaged) as loaded, pytest.raises(WvpError, match="is damaged, its checksum differs"):
+        loaded.state_dict(threads=threads)
+
+
 @pytest.mark.parametrize("profile", ["small", "fast", "huffman", "raw"])
 def test_profiles_hold_the_same_weights(network: nn.Module, profile: str) -> None:
     small, other = (compress(network, step=0.5, profile=coder) for coder in ("small", profile))

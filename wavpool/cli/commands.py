@@ -101,7 +101,7 @@ def decompress_file(file: Path, output: Path) -> None:
     if output.suffix not in (".safetensors", ".pth", ".pt"):
         raise UserError(f"{output} must end in .safetensors or .pth")
     check_file(output)
-    state = load(file).state_dict()
+    state = load(file).state_dict(threads=torch.get_num_threads())
     if output.suffix == ".safetensors":
         save_state(state, output)
     else:

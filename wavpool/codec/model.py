@@ -4,10 +4,10 @@ import contextlib
 import copy
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,9 @@ from .container import Closing, Container, Entry, dumps
 from .errors import WvpError
 from .header import DEFAULT_MAX_BYTES
 from .parts import Part, Parts, ties, zeros
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 class CompressedModel:
@@ -47,16 +50,12 @@ class CompressedModel:
         owned = {name: parts.get(name, tensor) for name, tensor in state.items() if name not in self._tied}
         self._streams: dict[str, Stream] = {}
         total = 0
-        pool = ThreadPoolExecutor(torch.get_num_threads())  # coders run without the interpreter's lock
-        try:
-            streams = pool.map(lambda part: _stream(part, coder), owned.values())
+        with _in_threads(lambda part: _stream(part, coder), owned.values(), torch.get_num_threads()) as streams:
             for name in state:
                 if name in owned:
                     self._streams[name] = next(streams)
                     total += len(self._streams[name].payload)
                 report(name, total)
-        finally:
-            pool.shutdown(cancel_futures=True)
         self._data = dumps(self._entries(), self.attributes)
         self.report = [self._row(name) for name in state]
         self.expected_drop: Estimate | None = None
@@ -163,13 +162,20 @@ class LoadedModel(Closing):
         except WvpError as error:
             raise WvpError(f"{self._file.label}: the tensor {name!a}: {error}") from None
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """All tensors; tied ones share memory."""
-        found: dict[str, Tensor] = {}
-        for name in self.names:
-            alias = self._file.records[name].alias
-            found[name] = self.tensor(name) if alias is None else found[alias]
-        return found
+    def state_dict(self, threads: int = 1) -> dict[str, Tensor]:
+        """All tensors; tied ones share memory.
+
+        Args:
+            threads: tensors that are decoded at a time, each with memory of its own beside the result.
+
+        Raises:
+            WvpError: the file is damaged.
+        """
+        owners = {name: self._file.resolve(name).name for name in self.names}
+        owned = dict.fromkeys(owners.values())
+        with _in_threads(self.tensor, owned, threads) as tensors:
+            found = dict(zip(owned, tensors, strict=True))
+        return {name: found[owner] for name, owner in owners.items()}
 
     @property
     def report(self) -> list[dict[str, Any]]:
@@ -188,6 +194,16 @@ class LoadedModel(Closing):
                 q = read(*stream, record.shape, getattr(torch, record.dtype), max_bytes=self._max_bytes).q
                 share = zeros(q)
             return _row(name, record.shape, record.dtype, size, stream, share)
+
+
+@contextlib.contextmanager
+def _in_threads(function: Callable[[S], T], items: Iterable[S], threads: int) -> Iterator[Iterator[T]]:
+    """`map` in threads, for coders, which run without the interpreter's lock; an error drops what has not begun."""
+    pool = ThreadPoolExecutor(threads)
+    try:
+        yield pool.map(function, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _stream(part: Part, coder: str) -> Stream:
