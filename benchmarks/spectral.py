@@ -28,7 +28,8 @@ from .timing import block, interleaved
 
 FOLDER = Path(__file__).parents[1] / "results" / "spectral"
 SECONDS = 6.0  # an implementation in a case
-DENSE, ANCESTOR, OURS = "dense", "ancestor", "wavpool"
+DENSE, ANCESTOR = "dense", "ancestor"
+FREQUENCIES, COEFFICIENTS = "wavpool, frequencies", "wavpool, 1/4 of coefficients"
 
 
 class AncestorLinear(nn.Module):
@@ -84,8 +85,8 @@ def _linear(in_features: int, out_features: int, batch: int) -> Case:
         {
             DENSE: partial(nn.Linear, in_features, out_features),
             ANCESTOR: partial(AncestorLinear, in_features, out_features),
-            f"{OURS}, frequencies": partial(ours, parametrisation="frequencies"),
-            f"{OURS}, 1/4 of coefficients": partial(ours, keep=0.25),
+            FREQUENCIES: partial(ours, parametrisation="frequencies"),
+            COEFFICIENTS: partial(ours, keep=0.25),
         },
     )
 
@@ -98,8 +99,8 @@ def _conv(in_channels: int, out_channels: int, size: int, padding: int, side: in
         {
             DENSE: partial(nn.Conv2d, in_channels, out_channels, size, padding=padding, bias=False),
             ANCESTOR: partial(AncestorConv, in_channels, out_channels, size, padding),
-            f"{OURS}, frequencies": partial(ours, parametrisation="frequencies"),
-            f"{OURS}, 1/4 of coefficients": partial(ours, keep=0.25),
+            FREQUENCIES: partial(ours, parametrisation="frequencies"),
+            COEFFICIENTS: partial(ours, keep=0.25),
         },
     )
 
@@ -185,6 +186,25 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return markdown_table(head, lines)
 
 
+def summary(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows as a short Markdown table: one line a case and direction, ours by frequencies."""
+    head = ["case", "direction", "(dense, ms)", "(ancestor, ms)", "(frequencies, ms)", "(times faster than dense)",
+            "(share of its memory)"]  # fmt: skip
+    cases = {(row["case"], row["direction"]): dict[str, Mapping[str, Any]]() for row in rows}
+    for row in rows:
+        cases[row["case"], row["direction"]][row["layer"]] = row
+    lines = [
+        [
+            *case,
+            *(milliseconds(float(layers[layer]["median_ms"])) for layer in (DENSE, ANCESTOR, FREQUENCIES)),
+            f"{float(layers[FREQUENCIES]['times_faster']):.3g}",
+            f"{float(layers[FREQUENCIES]['memory_share']):.2g}",
+        ]
+        for case, layers in cases.items()
+    ]
+    return markdown_table(head, lines)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.spectral", description=(__doc__ or "").splitlines()[0])
@@ -192,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--seconds", type=float, default=SECONDS, help=f"for each implementation in a case [{SECONDS:g}]"
     )
-    parser.add_argument("--output", type=Path, default=FOLDER, help="folder of layers.csv and layers.md")
+    parser.add_argument("--output", type=Path, default=FOLDER, help="folder of layers.csv, layers.md and summary.md")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     keep_freed_memory()
@@ -203,6 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows.append(row)
     write_csv(options.output / "layers.csv", rows)
     write_text(options.output / "layers.md", table(rows))
+    write_text(options.output / "summary.md", summary(rows))
 
 
 if __name__ == "__main__":
