@@ -15,7 +15,7 @@ import torch
 from wavpool.codec import bench as bench_module
 from wavpool.codec import compress
 from wavpool.codec.bench import Bench, Subject, digest, state_bytes, zeros
-from wavpool.codec.points import CLIFF_COLUMNS, COLUMNS, Curve, Row, claim, read_cliffs, read_points
+from wavpool.codec.points import CLIFF_COLUMNS, COLUMNS, Curve, Row, claim, curve_of, read_cliffs, read_points
 from wavpool.codec.sweep import SweepEvent, sweep
 from wavpool.errors import UserError
 from wavpool.evaluation.metrics import evaluate, predict
@@ -233,6 +233,17 @@ class TestCliff:
         sweep(tmp_path, subject, CURVES[1:], STRENGTHS)
         (knee,) = (row for row in read_cliffs(tmp_path) if row["critical"] == "knee")
         assert knee["bytes_low"] <= knee["bytes"] <= knee["bytes_high"]
+
+    def test_no_file_is_measured_twice(self, subject: Subject, tmp_path: Path):
+        """Of bits and codebooks there are few, and below some strength random pruning takes nothing away."""
+        curves = [Curve("fixed", "none"), Curve("kmeans", "none"), Curve("random", "none")]
+        sweep(tmp_path, subject, curves, STRENGTHS)
+        for curve in curves:
+            rows = [row for row, _ in read_points(tmp_path) if curve_of(row) == curve]
+            sizes = [row["bytes"] for row in rows]
+            assert len(rows) > len(STRENGTHS)
+            assert curve.method == "random" or len(set(sizes)) == len(sizes), sizes
+            assert min(row["strength"] for row in rows) > 1e-3
 
     def test_is_where_the_points_cross(self, swept: Path):
         """Files clearly larger than the critical size hold, and clearly smaller ones do not."""

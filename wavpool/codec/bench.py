@@ -23,6 +23,8 @@ from .cliff import TARGETS, NothingHolds, Point, bisect, critical_size, knee
 from .model import CompressedModel, load
 from .points import ORIGINAL, Curve, Row, check_settings, claim, curve_of, read_point, read_points, write_point
 
+SATURATED = 0.001  # growth of a file below which a weaker compression is no other
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -149,7 +151,8 @@ class Bench:
             if collapse > 0:
                 self._approach(curve, "drop", collapse, 1 / 2, known)
         points = [
-            Point(row["bytes"], Estimate(row["drop"], row["drop_low"], row["drop_high"])) for row in known.values()
+            Point(row["bytes"], Estimate(row["drop"], row["drop_low"], row["drop_high"]))
+            for row in {row["strength"]: row for row in known.values()}.values()
         ]
         found = {f"{target:g}": critical_size(points, target) for target in TARGETS}
         found["knee"] = knee(points, self.original_bytes, collapse)
@@ -167,8 +170,16 @@ class Bench:
             weaker = [each["bytes"] for strength, each in known.items() if strength < row["strength"]]
             return bool(row[figure] <= target) and row["bytes"] < min(weaker, default=math.inf)
 
+        def measure(strength: float) -> Row:
+            row = self.measure(curve, methods.distinct(curve.method, strength))
+            largest = max((each["bytes"] for each in known.values()), default=0)
+            if strength < min(known, default=0.0) and row["bytes"] < (1 + SATURATED) * largest:
+                known[strength] = row
+                raise NothingHolds("less compression gives no larger file")
+            return row
+
         with contextlib.suppress(NothingHolds):
-            bisect(lambda strength: self.measure(curve, strength), holds, precision=precision, known=known)
+            bisect(measure, holds, precision=precision, known=known)
 
     def _figures(self, model: nn.Module) -> Row:
         figures = evaluate(predict(model, self.data), self.original)

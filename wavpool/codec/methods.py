@@ -5,6 +5,7 @@ says only that more of it makes a smaller file. `calibrated` is the one to use; 
 against, among them what the literature and this package's ancestors did.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -145,13 +146,13 @@ def _trellis(weights: Weights, strength: float, seed: int) -> Callable[[Weight],
 
 def _fixed(weights: Weights, strength: float, seed: int) -> Callable[[Weight], Part]:
     """Integers of 8 - strength bits, from 8 down to 2, and a step a row."""
-    bits = int(np.clip(round(8 - strength), 2, 8))
+    bits = _bits(strength)
     return lambda weight: weight.coded(*fixed_bits(weight.coefficients, bits, "channel"))
 
 
 def _kmeans(weights: Weights, strength: float, seed: int) -> Callable[[Weight], Part]:
     """A codebook of 256 * 2**-strength values a layer, at least 2."""
-    count = max(2, round(256 * 2.0**-strength))
+    count = _values(strength)
 
     def rule(weight: Weight) -> Part:
         book = codebook(weight.coefficients, count)
@@ -191,6 +192,14 @@ def _soft(weights: Weights, strength: float, seed: int) -> Callable[[Weight], Pa
     return lambda weight: _in_8_bits(weight, prune.soft(weight.coefficients, strength * weights.scale))
 
 
+def _bits(strength: float) -> int:
+    return min(max(round(8 - strength), 2), 8)
+
+
+def _values(strength: float) -> int:
+    return max(2, round(256 * math.exp2(-strength)))
+
+
 def _kept(weights: Weights, strength: float) -> int:
     return prune.kept(sum(weight.coefficients.size for weight in weights.weights), 1 - 2.0**-strength)
 
@@ -214,6 +223,21 @@ RULES: dict[str, Rule] = {
     "hard": _hard,
     "soft": _soft,
 }
+
+
+_DISTINCT: dict[str, Callable[[float], float]] = {
+    "fixed": lambda strength: max(8.0 - _bits(strength), 0.5),
+    "kmeans": lambda strength: max(8.0 - math.log2(_values(strength)), 2.0**-9),
+}
+
+
+def distinct(name: str, strength: float) -> float:
+    """Of all strengths at which a method gives the same file, always the same one: a search need not measure two.
+
+    >>> distinct("fixed", 4.2), distinct("fixed", 3.9), distinct("uniform", 4.2)
+    (4.0, 4.0, 4.2)
+    """
+    return _DISTINCT.get(name, float)(strength)
 
 
 def names() -> tuple[str, ...]:
