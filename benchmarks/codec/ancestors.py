@@ -14,14 +14,18 @@ interrupted one has measured is not measured again. Tables and figures go to res
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wavpool.codec.points import Curve
+from training.tables import markdown_table
+from wavpool.codec.points import Curve, Row, curve_of, read_cliffs
 from wavpool.codec.report import write_report
+from wavpool.codec.report_figures import CRITICAL
 from wavpool.codec.sweep import STRENGTHS, sweep
+from wavpool.files import write_text
 
 from .compare import RESULTS, RUNS, show, subject
 
@@ -43,6 +47,23 @@ EXPERIMENTS = {
 }
 
 
+def cliffs(rows: Sequence[Row]) -> str:
+    """Critical sizes in bytes with their intervals as Markdown, the smallest first: from rows of `cliffs.csv`."""
+    found = {(curve_of(row), row["critical"]): row for row in rows}
+    ordered = sorted(
+        {curve for curve, _ in found}, key=lambda curve: found.get((curve, "1"), {}).get("bytes", math.inf)
+    )
+    lines = [[curve.label, *(_bytes(found.get((curve, critical))) for critical in CRITICAL)] for curve in ordered]
+    return markdown_table(["method", *(f"({text})" for text in CRITICAL.values())], lines)
+
+
+def _bytes(row: Row | None) -> str:
+    if row is None:
+        return "–"
+    high = f"to {row['bytes_high']:,.0f}" if math.isfinite(row["bytes_high"]) else "or more"
+    return f"{row['bytes']:,} ({row['bytes_low']:,.0f} {high})"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -60,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sweep(run, subject(experiment.network), curves, given.strengths, cliff=not given.no_cliff, progress=show)
     figures = [path for path in write_report(run) if path.suffix == ".png"]
     output.mkdir(parents=True, exist_ok=True)
+    write_text(output / "cliffs.md", cliffs(read_cliffs(run)))
     for path in (*figures, *run.glob("*.csv")):
         shutil.copyfile(path, output / path.name)
     print(f"{output}: tables and figures; the interactive page is {run / 'report.html'}")

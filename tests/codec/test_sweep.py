@@ -216,6 +216,11 @@ class TestResuming:
 
 
 class TestCliff:
+    def test_stays_where_it_is_not_searched_again(self, swept: Path, subject: Subject):
+        before = (swept / "cliffs.csv").read_bytes()
+        sweep(swept, subject, CURVES, STRENGTHS, cliff=False)
+        assert (swept / "cliffs.csv").read_bytes() == before
+
     def test_columns_and_order(self, swept: Path):
         rows = table(swept / "cliffs.csv")
         assert tuple(rows[0]) == CLIFF_COLUMNS

@@ -75,7 +75,7 @@ def sweep(
     grid = [_Task(curve, strength) for curve in curves for strength in strengths]
     searches = [_Task(curve, None) for curve in curves] if cliff else []
     done = 0
-    cliffs = [row for row in read_cliffs(folder) if curve_of(row) not in curves]
+    cliffs = [row for row in read_cliffs(folder) if not cliff or curve_of(row) not in curves]
     with _runner(bench, min(workers, len(grid))) as run:
         for tasks in (grid, searches):  # a search begins from all that is known of its curve
             for task, rows in run(tasks):
