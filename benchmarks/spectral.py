@@ -190,9 +190,9 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> str:
     """The rows as a short Markdown table: one line a case and direction, ours by frequencies."""
     head = ["case", "direction", "(dense, ms)", "(ancestor, ms)", "(frequencies, ms)", "(times faster than dense)",
             "(share of its memory)"]  # fmt: skip
-    cases = {(row["case"], row["direction"]): dict[str, Mapping[str, Any]]() for row in rows}
+    cases: dict[tuple[str, str], dict[str, Mapping[str, Any]]] = {}
     for row in rows:
-        cases[row["case"], row["direction"]][row["layer"]] = row
+        cases.setdefault((row["case"], row["direction"]), {})[row["layer"]] = row
     lines = [
         [
             *case,
