@@ -1,5 +1,6 @@
 """The machinery of the benchmarks, on tiny inputs. No test asserts a time."""
 
+import csv
 import dataclasses
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import __main__ as command
-from benchmarks import figure, imports, models, original, transforms
+from benchmarks import figure, imports, models, original, spectral, transforms
 from benchmarks.document import document, summary_table
 from benchmarks.fetch import Unavailable, fetch
 from benchmarks.implementations import IMPLEMENTATIONS, Implementation, Problem, Transform
@@ -415,3 +416,10 @@ def test_reference_of_centred_zeros() -> None:
     (transform,) = NAMES["WTConv's DWT"].build(Problem("db4", 1, 1)).values()
     expected = pywt.wavedec2(x, "db4", "periodization", 1)[0]
     np.testing.assert_allclose(transform.reference(x)[0][..., 2:-2, 2:-2], expected[..., 2:-2, 2:-2], atol=1e-12)
+
+
+def test_tables_of_spectral_layers_are_made_of_their_csv() -> None:
+    with (spectral.FOLDER / "layers.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert (spectral.FOLDER / "layers.md").read_text(encoding="utf-8") == spectral.table(rows)
+    assert (spectral.FOLDER / "summary.md").read_text(encoding="utf-8") == spectral.summary(rows)
