@@ -33,7 +33,7 @@ typedef struct {
     int64_t total;        /* coefficients of an image */
 } plan_t;
 
-enum { AHEAD = 8, LINE = 64 }; /* rows to ask for before they are needed; bytes of a cache line */
+enum { AHEAD = 8, LINE = 64, PART = 16 }; /* rows to ask for before they are needed; bytes of a cache line; taps */
 
 /* No processor foresees the next rows where each crosses into other pages of memory. */
 static void prefetch(const void *row, int64_t bytes) {

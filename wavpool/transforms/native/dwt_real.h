@@ -2,7 +2,8 @@
 
 /* Two weighted sums of rows: out0[w] = sum_j c0[j] rows[j][w], out1[w] = sum_j c1[j] rows[j][w].
    Down the columns, along a row split in even and odd samples, and for both adjoints alike. The last vector overlaps
-   the one before it, so that there is no scalar rest. */
+   the one before it, so that there is no scalar rest. Long filters are summed in parts: where all samples are copies of
+   one at the border, rounding errors of a single running sum add up instead of cancelling. */
 #define DEFINE_COMBINE(BYTES)                                                                                         \
     typedef REAL NAME(vector##BYTES) __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));           \
     static inline void NAME(combine##BYTES)(REAL *out0, REAL *out1, const REAL *const *rows, int64_t width,           \
@@ -11,31 +12,42 @@
         int64_t w = 0;                                                                                                \
         while (w + lanes < width) {                                                                                   \
             const int64_t next = smallest(w + lanes, width - lanes);                                                  \
-            NAME(vector##BYTES) a = {0}, b = {0}, c = {0}, d = {0};                                                   \
-            for (int64_t j = 0; j < count; j++) {                                                                     \
-                const NAME(vector##BYTES) u = *(const NAME(vector##BYTES) *)(rows[j] + w);                            \
-                const NAME(vector##BYTES) v = *(const NAME(vector##BYTES) *)(rows[j] + next);                         \
-                a += c0[j] * u;                                                                                       \
-                b += c0[j] * v;                                                                                       \
-                c += c1[j] * u;                                                                                       \
-                d += c1[j] * v;                                                                                       \
+            NAME(vector##BYTES) sum[4] = {{0}};                                                                       \
+            for (int64_t from = 0; from < count; from += PART) {                                                      \
+                NAME(vector##BYTES) a = {0}, b = {0}, c = {0}, d = {0};                                               \
+                for (int64_t j = from; j < smallest(from + PART, count); j++) {                                       \
+                    const NAME(vector##BYTES) u = *(const NAME(vector##BYTES) *)(rows[j] + w);                        \
+                    const NAME(vector##BYTES) v = *(const NAME(vector##BYTES) *)(rows[j] + next);                     \
+                    a += c0[j] * u;                                                                                   \
+                    b += c0[j] * v;                                                                                   \
+                    c += c1[j] * u;                                                                                   \
+                    d += c1[j] * v;                                                                                   \
+                }                                                                                                     \
+                if (from)                                                                                             \
+                    sum[0] += a, sum[1] += b, sum[2] += c, sum[3] += d;                                               \
+                else                                                                                                  \
+                    sum[0] = a, sum[1] = b, sum[2] = c, sum[3] = d;                                                   \
             }                                                                                                         \
-            *(NAME(vector##BYTES) *)(out0 + w) = a;                                                                   \
-            *(NAME(vector##BYTES) *)(out0 + next) = b;                                                                \
-            *(NAME(vector##BYTES) *)(out1 + w) = c;                                                                   \
-            *(NAME(vector##BYTES) *)(out1 + next) = d;                                                                \
+            *(NAME(vector##BYTES) *)(out0 + w) = sum[0];                                                              \
+            *(NAME(vector##BYTES) *)(out0 + next) = sum[1];                                                           \
+            *(NAME(vector##BYTES) *)(out1 + w) = sum[2];                                                              \
+            *(NAME(vector##BYTES) *)(out1 + next) = sum[3];                                                           \
             w = next + lanes;                                                                                         \
         }                                                                                                             \
         if (w < width) {                                                                                              \
             const int64_t last = width - lanes;                                                                       \
-            NAME(vector##BYTES) a = {0}, c = {0};                                                                     \
-            for (int64_t j = 0; j < count; j++) {                                                                     \
-                const NAME(vector##BYTES) u = *(const NAME(vector##BYTES) *)(rows[j] + last);                         \
-                a += c0[j] * u;                                                                                       \
-                c += c1[j] * u;                                                                                       \
+            NAME(vector##BYTES) sum[2] = {{0}};                                                                       \
+            for (int64_t from = 0; from < count; from += PART) {                                                      \
+                NAME(vector##BYTES) a = {0}, c = {0};                                                                 \
+                for (int64_t j = from; j < smallest(from + PART, count); j++) {                                       \
+                    const NAME(vector##BYTES) u = *(const NAME(vector##BYTES) *)(rows[j] + last);                     \
+                    a += c0[j] * u;                                                                                   \
+                    c += c1[j] * u;                                                                                   \
+                }                                                                                                     \
+                sum[0] += a, sum[1] += c;                                                                             \
             }                                                                                                         \
-            *(NAME(vector##BYTES) *)(out0 + last) = a;                                                                \
-            *(NAME(vector##BYTES) *)(out1 + last) = c;                                                                \
+            *(NAME(vector##BYTES) *)(out0 + last) = sum[0];                                                           \
+            *(NAME(vector##BYTES) *)(out1 + last) = sum[1];                                                           \
         }                                                                                                             \
     }
 DEFINE_COMBINE(64)
@@ -53,13 +65,17 @@ static void NAME(combine)(REAL *out0, REAL *out1, const REAL *const *rows, int64
         NAME(combine16)(out0, out1, rows, width, c0, c1, count);
     else
         for (int64_t w = 0; w < width; w++) {
-            REAL a = 0, c = 0;
-            for (int64_t j = 0; j < count; j++) {
-                a += c0[j] * rows[j][w];
-                c += c1[j] * rows[j][w];
+            REAL sum[2] = {0};
+            for (int64_t from = 0; from < count; from += PART) {
+                REAL a = 0, c = 0;
+                for (int64_t j = from; j < smallest(from + PART, count); j++) {
+                    a += c0[j] * rows[j][w];
+                    c += c1[j] * rows[j][w];
+                }
+                sum[0] += a, sum[1] += c;
             }
-            out0[w] = a;
-            out1[w] = c;
+            out0[w] = sum[0];
+            out1[w] = sum[1];
         }
 }
 
