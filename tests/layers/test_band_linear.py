@@ -45,6 +45,12 @@ def test_first_bands_alone(bands: list[Tensor]) -> None:
         torch.testing.assert_close(layer(x, count), layer(x)[:, :count], rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(4, 2, 3, 3, 5), (4, 3, 2, 5, 3), (4, 2, 15, 3), (2, 3, 5, 3)])
+def test_bands_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"bands must be \(B, 2, 3, 5, 3\), got"):
+        make()(torch.zeros(shape, dtype=torch.float64))
+
+
 def test_initialised_like_linear() -> None:
     """Every band's weights are drawn within the bounds nn.Linear would use for its coefficients."""
     bound = (2 * 5 * 3) ** -0.5

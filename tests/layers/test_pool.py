@@ -119,3 +119,17 @@ def test_repr_and_script() -> None:
     assert "kernel_size=(2, 3, 2), mode=max" in repr(pool)
     x = responses([4, 6], 3)
     assert torch.equal(torch.jit.script(pool)(x), pool(x))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ([(2, 3, 4)], "must be of 2 levels, got 1"),
+        ([(2, 3, 4), (2, 3, 5)], r"level 1 \(0 = coarsest\) must be \(B, 3, 6\), got \(2, 3, 5\)"),
+        ([(2, 2, 4), (2, 2, 6)], r"level 0 \(0 = coarsest\) must be \(B, 3, 4\), got \(2, 2, 4\)"),
+        ([(3, 4), (3, 6)], r"got \(3, 4\)"),
+    ],
+)
+def test_responses_of_another_shape_are_refused(shapes: list[tuple[int, ...]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MultiResolutionPool([4, 6])([torch.zeros(shape) for shape in shapes])

@@ -19,6 +19,9 @@ class BandLinear(nn.Conv2d):
 
     Shape:
         input `(B, in_chans, bands, h, w)`; output `(B, bands, hidden)`, or of the first `count` bands alone.
+
+    Raises:
+        ValueError: a size below 1, or, in `forward`, bands of another shape.
     """
 
     def __init__(
@@ -38,6 +41,8 @@ class BandLinear(nn.Conv2d):
     def forward(self, bands: Tensor, count: int = 0) -> Tensor:
         weight, bias, groups = self.weight, self.bias, self.groups
         assert bias is not None
+        if not torch.jit.is_scripting():
+            self._check(bands)
         if count > 0 and count < groups:
             groups = count
             bands = bands.narrow(2, 0, count)
@@ -49,6 +54,13 @@ class BandLinear(nn.Conv2d):
         else:
             x = bands.permute(2, 0, 1, 3, 4).flatten(2)  # (n, B, in_chans * h * w)
         return torch.baddbmm(bias, x, weight.transpose(1, 2)).transpose(0, 1)
+
+    def _check(self, bands: Tensor) -> None:
+        """Refuse other shapes: with axes swapped they would often fit, and mean nothing."""
+        expected = (self.in_channels // self.groups, self.groups, *self.kernel_size)
+        if type(bands) is Tensor and not torch.jit.is_tracing() and bands.shape[1:] != expected:
+            sizes = ", ".join(map(str, expected))
+            raise ValueError(f"bands must be (B, {sizes}), got {tuple(bands.shape)}")
 
     def zero(self) -> Tensor:
         """A zero that depends on the weights: added to an output, it gives unused weights zero gradients, not none."""

@@ -31,7 +31,10 @@ class MultiResolutionPool(nn.Module):
 
     Shape:
         input: a list, coarsest level first, of `(B, bands, hidden[i])`; output: `(B, num_features)`, ordered by level
-        window, then band window, then hidden window.
+        window, then band window, then hidden window. Bands and levels that the windows drop may be left out.
+
+    Raises:
+        ValueError: a window that leaves nothing, or, in `forward`, responses of another shape.
 
     Source: arXiv 2306.08734, section 3.
     """
@@ -96,6 +99,8 @@ class MultiResolutionPool(nn.Module):
 
     def plain(self, responses: list[Tensor]) -> Tensor:
         """`forward` by torch's own operators."""
+        if not torch.jit.is_scripting():
+            self._check(responses)
         pooled: list[Tensor] = []
         for start in range(0, self.num_levels, self.level_kernel):
             # The hidden axis first: it is the longest, so the other two then cost little.
@@ -106,6 +111,18 @@ class MultiResolutionPool(nn.Module):
             x = self._average(x, end - start)
             pooled.append(self._pool_axis(x, 1, self.bands, self.band_kernel).flatten(1))
         return torch.cat(pooled, dim=1)
+
+    def _check(self, responses: list[Tensor]) -> None:
+        """Refuse responses of other sizes, most of which would be pooled all the same."""
+        if type(responses[0]) is not Tensor or torch.jit.is_tracing():
+            return
+        if len(responses) < self.num_levels:
+            raise ValueError(f"responses must be of {self.num_levels} levels, got {len(responses)}")
+        for level, hidden in enumerate(self.hidden[: self.num_levels]):
+            shape = tuple(responses[level].shape)
+            if len(shape) != 3 or shape[1] < self.num_bands or shape[2] != hidden:
+                expected = f"(B, {self.bands}, {hidden})"
+                raise ValueError(f"responses of level {level} (0 = coarsest) must be {expected}, got {shape}")
 
     def _pool_hidden(self, x: Tensor, level: int) -> Tensor:
         """`(B, bands, hidden)` -> `(B, bands, width')`: pads and pools, without pooling whole windows of padding."""
