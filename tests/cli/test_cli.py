@@ -276,6 +276,8 @@ MISTAKES = [
     (("info", "w.safetensors"), "w.safetensors"),
     (("sweep", "cli_nets:net", "cli_nets:data", "-o", "s", "--methods", "best"), "there is no method 'best'"),
     (("sweep", "cli_nets:net", "cli_nets:data", "-o", "s", "--strengths", "a"), "takes numbers between commas"),
+    (("sweep", "cli_nets:net", "cli_nets:data", "-o", "s", "--methods", ""), "--methods takes names between commas"),
+    (("sweep", "cli_nets:net", "cli_nets:data", "-o", "s", "--basis", ","), "--basis takes names between commas"),
     (("sweep", "cli_nets:net", "cli_nets:data", "-o", "s", "--strengths", "1,-1"), "finite numbers above 0, not -1"),
     (("sweep", "cli_nets:net", "cli_nets:data", "-o", "s", "--strengths", "inf"), "finite numbers above 0, not inf"),
     (("sweep", "cli_nets:net", "cli_nets:data", "-o", "s", "--seed", "1.7"), "--seed takes whole numbers"),

@@ -335,3 +335,28 @@ def test_the_same_bytes_in_another_process(network: nn.Module, tmp_path: Path) -
 
 def test_compressed_model_is_public() -> None:
     assert isinstance(compress(nn.Linear(20, 20), step=1.0), CompressedModel)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_calibration_where_gradients_are_off(network: nn.Module, mode: type) -> None:
+    images, _ = digits()
+    expected = compress(network, step=0.3, calibration=images).nbytes
+    with mode():
+        assert compress(network, step=0.3, calibration=images).nbytes == expected
+        assert compress(network, max_drop=5.0, calibration=images + 0).nbytes < expected * 2  # of this mode's tensors
+
+
+def test_the_callers_random_numbers_are_left_alone(network: nn.Module) -> None:
+    torch.manual_seed(3)
+    compress(network, step=0.3, calibration=digits()[0])
+    found = torch.rand(1)
+    torch.manual_seed(3)
+    assert torch.equal(torch.rand(1), found)
+
+
+def test_a_closed_file_and_no_threads(network: nn.Module, tmp_path: Path) -> None:
+    compress(network, step=1.0).save(tmp_path / "a.wvp")
+    with load(tmp_path / "a.wvp") as loaded, pytest.raises(ValueError, match="threads must be at least 1, got 0"):
+        loaded.state_dict(threads=0)
+    with pytest.raises(ValueError, match=r"a\.wvp is closed: load it again"):
+        loaded.state_dict()

@@ -33,11 +33,15 @@ class Choice(NamedTuple):
     def curves(self, calibrated: bool) -> list[Curve]:
         """Every method with every basis and seed."""
         known = [name for name in methods.names() if calibrated or name != "calibrated"]
-        names = words(self.methods) if self.methods else known
+        names = known if self.methods is None else words(self.methods)
+        bases = words(self.bases)
+        for option, given, found in (("--methods", self.methods, names), ("--basis", self.bases, bases)):
+            if not found:
+                raise UserError(f"{option} takes names between commas, not {given!r}")
         if unknown := [name for name in names if name not in methods.names()]:
             raise UserError(f"there is no method {unknown[0]!r}: choose of {', '.join(methods.names())}")
         seeds = whole_numbers("--seed", self.seeds)
-        return [Curve(method, basis, seed) for method in names for basis in words(self.bases) for seed in seeds]
+        return [Curve(method, basis, seed) for method in names for basis in bases for seed in seeds]
 
 
 def run_sweep(

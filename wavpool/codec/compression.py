@@ -9,6 +9,7 @@ from functools import cached_property
 from numbers import Real
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
@@ -125,7 +126,9 @@ def compress(
     if not isinstance(model, nn.Module):  # what the caller does to these tensors later must not change the result
         model = copy.deepcopy({name: tensor.detach() for name, tensor in model.items()})
     about = evaluate, basis, profile, method, finetune, progress, seed
-    compressed = _Job(model, calibration, target, limit, *about).run()
+    # The caller may be evaluating, and a DataLoader draws from the generator that the caller's training uses.
+    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        compressed = _Job(model, calibration, target, limit, *about).run()
     if compressed.zeroed:
         warnings.warn(zeroed_sentence(compressed), CompressionWarning, stacklevel=2)
     return compressed

@@ -174,6 +174,8 @@ class Container(Closing):
 
     def _read(self, offset: int, count: int) -> bytes:
         with self._lock:
+            if getattr(self._file, "closed", False):
+                raise ValueError(f"{self.label} is closed: load it again")
             self._file.seek(offset)
             return self._file.read(count)
 

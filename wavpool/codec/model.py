@@ -147,6 +147,7 @@ class LoadedModel(Closing):
 
         Raises:
             KeyError: no such tensor.
+            ValueError: the file is closed.
             WvpError: the file is damaged.
         """
         record = self._file.resolve(name)
@@ -169,8 +170,11 @@ class LoadedModel(Closing):
             threads: tensors that are decoded at a time, each with memory of its own beside the result.
 
         Raises:
+            ValueError: `threads` is below 1, or the file is closed.
             WvpError: the file is damaged.
         """
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
         owners = {name: self._file.resolve(name).name for name in self.names}
         owned = dict.fromkeys(owners.values())
         with _in_threads(self.tensor, owned, threads) as tensors:

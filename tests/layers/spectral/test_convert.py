@@ -261,3 +261,13 @@ def test_complex_layers_have_no_dense_form() -> None:
     made = convert(nn.Sequential(nn.Linear(4, 4)), "dft", "all", "frequencies", from_trained=False, complex=True)
     with pytest.raises(ValueError, match=r"is complex, which no nn\.Linear computes"):
         to_dense(made)
+
+
+@pytest.mark.parametrize("parametrisation", ["coefficients", "frequencies"])
+def test_what_was_frozen_stays_frozen(parametrisation: str) -> None:
+    net = nn.Sequential(nn.Linear(8, 6), nn.Linear(6, 4)).requires_grad_(False)
+    net[1].bias.requires_grad_(True)
+    spectral = convert(net, "dct", parametrisation=parametrisation)  # type: ignore[arg-type]
+    for made in (spectral, to_dense(spectral)):
+        assert [name for name, each in made.named_parameters() if each.requires_grad] == ["1.bias"]
+    assert all(each.requires_grad for each in to_dense(convert(nn.Linear(8, 6), "dct")).parameters())

@@ -197,6 +197,31 @@ def test_dtypes(dtype: torch.dtype, parametrisation: str, is_large: bool, monkey
     torch.testing.assert_close(found.float(), expected, atol=0.05, rtol=0.05)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_frequencies_stay_precise(dtype: torch.dtype) -> None:
+    """Rounded to bfloat16, frequencies near 1,000 are multiples of 4."""
+    layer = SpectralLinear(1024, 1024, parametrisation="frequencies")
+    with torch.no_grad():
+        layer.spectrum.frequency.add_(torch.rand(1024) * 0.3)
+    x = torch.randn(4, 1024)
+    expected = layer(x)
+    expected.sum().backward()
+    layer.to(dtype)
+    found = layer(x.to(dtype))
+    assert found.dtype == dtype
+    assert (found.float() - expected).norm() < 0.01 * expected.norm()
+    assert layer.spectrum.frequency.grad.dtype == layer.spectrum.frequency.dtype == torch.float32
+    assert layer.double().spectrum.frequency.dtype == torch.float64
+    assert SpectralLinear(8, 4, parametrisation="frequencies", dtype=dtype).spectrum.frequency.dtype == torch.float32
+
+
+@pytest.mark.parametrize("size", [8, 1024])
+def test_complex_rows_in_half_precision_are_refused(size: int) -> None:
+    layer = SpectralLinear(size, size, transform="dft", parametrisation="frequencies", complex=True).bfloat16()
+    with pytest.raises(ValueError, match=r"complex rows need float32 or float64, .*bfloat16: call \.float\(\)"):
+        layer(torch.randn(2, size, dtype=torch.bfloat16))
+
+
 def test_autocast_and_meta() -> None:
     layer = SpectralLinear(16, 8, parametrisation="frequencies")
     with torch.autocast("cpu", torch.bfloat16):

@@ -40,7 +40,7 @@ def convert(
     """Replace dense layers of a network by spectral ones.
 
     Only layers whose type is `nn.Linear` or `nn.Conv2d` itself are replaced, since a subclass may compute something
-    else. A weight that several layers share is refused.
+    else. A weight that several layers share is refused. What was frozen stays so; hooks of replaced layers are lost.
 
     Args:
         model: any torch, timm or torchvision model.
@@ -162,6 +162,9 @@ def _spectral(module: nn.Module, from_trained: bool, settings: dict[str, Any]) -
         made = SpectralConv2d(**_geometry(module), **settings)
     if from_trained and not weight.is_meta:
         _take_over(made, weight, module.bias)
+    made.requires_grad_(module.weight.requires_grad)
+    if made.bias is not None:
+        made.bias.requires_grad_(cast(Tensor, module.bias).requires_grad)
     return made.train(module.training)
 
 
@@ -195,9 +198,9 @@ def _dense(module: SpectralLinear | SpectralConv2d) -> nn.Module:
         made = nn.Linear(module.in_features, module.out_features, bias is not None, device="meta")
     else:
         made = nn.Conv2d(**_geometry(module), device="meta")
-    made.weight = nn.Parameter(weight.clone())
+    made.weight = nn.Parameter(weight.clone(), any(each.requires_grad for each in module.spectrum.parameters()))
     if bias is not None:
-        made.bias = nn.Parameter(bias.clone())
+        made.bias = nn.Parameter(bias.clone(), bias.requires_grad)
     return made.train(module.training)
 
 

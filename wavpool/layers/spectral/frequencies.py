@@ -1,7 +1,8 @@
 """Weights of a few trainable frequencies: rows of a matrix, and kernels that are a row times a spatial pattern."""
 
 import math
-from typing import cast
+from collections.abc import Callable
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,10 @@ def initial_gain(gain: float | None) -> float:
     return gain
 
 
+def _at_least_single(dtype: torch.dtype) -> torch.dtype:
+    return dtype if dtype.itemsize >= 4 else torch.float32
+
+
 class SinusoidRows(nn.Module):
     """A matrix whose rows are sinusoids of trainable frequency, `(count, n)`.
 
@@ -37,7 +42,7 @@ class SinusoidRows(nn.Module):
         gain: length of a row; a buffer, or with `amplitude` where the amplitudes start.
         amplitude: a trainable factor a row.
         bandwidth: a trainable width of the sinc a row; of the Shannon families.
-        device, dtype: of the parameters.
+        device, dtype: of the parameters; frequencies are float32 where that is coarser.
 
     Attributes:
         frequency: `(count,)`, in steps of the initial frequencies, `0, 1, ..., count - 1`.
@@ -71,11 +76,13 @@ class SinusoidRows(nn.Module):
             raise ValueError(f"a bandwidth belongs to shannon and real_shannon, not to {transform}")
         self.n, self.steps = n, count if spacing == "out" else n
         start = initial_frequencies(count, groups)
-        self.frequency = nn.Parameter(start.to(device, dtype, copy=True))
-        self.register_buffer("norm", norms(start, n, self.steps, self.family).to(self.frequency), persistent=False)
-        self.register_buffer("gain", None if amplitude else self.frequency.new_tensor(gain))
-        self.amplitude = nn.Parameter(torch.full_like(self.frequency, gain)) if amplitude else None
-        self.bandwidth = nn.Parameter(torch.ones_like(self.frequency)) if bandwidth else None
+        dtype = torch.get_default_dtype() if dtype is None else dtype
+        self.frequency = nn.Parameter(start.to(device, _at_least_single(dtype), copy=True))
+        norm = norms(start, n, self.steps, self.family).to(self.frequency).to(dtype)
+        self.register_buffer("norm", norm, persistent=False)
+        self.register_buffer("gain", None if amplitude else norm.new_tensor(gain))
+        self.amplitude = nn.Parameter(torch.full_like(norm, gain)) if amplitude else None
+        self.bandwidth = nn.Parameter(torch.ones_like(norm)) if bandwidth else None
 
     def extra_repr(self) -> str:
         return f"{len(self.frequency)}, {self.n}"
@@ -86,7 +93,7 @@ class SinusoidRows(nn.Module):
         if self.family.windowed:
             matrix = matrix * window(self.n, matrix.device, self.bandwidth).to(self._computed)
         matrix = matrix * self.factors[:, None]
-        return matrix if self.frequency.dtype == self._computed else matrix.to(self.frequency.dtype)
+        return matrix if self._dtype == self._computed else matrix.to(self._dtype)
 
     def product(self, x: Tensor) -> Tensor:
         """`x @ self().T` without the matrix, `(B, n)` to `(B, count)`; not with a bandwidth."""
@@ -107,8 +114,28 @@ class SinusoidRows(nn.Module):
         return omegas(self.frequency, self.steps, self.family)
 
     @property
+    def _dtype(self) -> torch.dtype:
+        dtype = cast(Tensor, self.norm).dtype
+        if self.family.is_complex and dtype.itemsize < 4:
+            raise ValueError(f"complex rows need float32 or float64, and the layer is in {dtype}: call .float() on it")
+        return dtype
+
+    @property
     def _computed(self) -> torch.dtype:
-        return self.frequency.dtype if self.frequency.dtype.itemsize >= 4 else torch.float32
+        return _at_least_single(self._dtype)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move or cast, but the frequencies to float32 at least: in bfloat16 those near 1,000 are multiples of 4."""
+        kept = [self.frequency, self.frequency.grad]
+
+        def moved(tensor: Tensor) -> Tensor:
+            made = fn(tensor)
+            if not any(tensor is each for each in kept) or made.dtype.itemsize >= 4:
+                return made
+            return tensor.to(made.device, _at_least_single(made.dtype))
+
+        super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     @torch.no_grad()
     def fit(self, matrix: Tensor) -> Tensor:
@@ -135,7 +162,7 @@ class SinusoidRows(nn.Module):
         coefficients = torch.einsum("on,onk->ok", rows, target) / rows.square().sum(1, keepdim=True)
         if self.amplitude is not None and coefficients.shape[1] == 1:
             self.amplitude.copy_(coefficients[:, 0])
-        fitted: Tensor = coefficients.to(self.frequency.dtype)
+        fitted: Tensor = coefficients.to(self._dtype)
         return fitted
 
 
