@@ -19,7 +19,7 @@ from ..evaluation.specs import DataSpec, ModelSpec
 from .commands import check_folder
 from .progress import bar, say
 
-Number = TypeVar("Number", int, float)
+Value = TypeVar("Value", int, float, str)
 
 
 class Choice(NamedTuple):
@@ -33,15 +33,12 @@ class Choice(NamedTuple):
     def curves(self, calibrated: bool) -> list[Curve]:
         """Every method with every basis and seed."""
         known = [name for name in methods.names() if calibrated or name != "calibrated"]
-        names = known if self.methods is None else words(self.methods)
-        bases = words(self.bases)
-        for option, given, found in (("--methods", self.methods, names), ("--basis", self.bases, bases)):
-            if not found:
-                raise UserError(f"{option} takes names between commas, not {given!r}")
-        if unknown := [name for name in names if name not in methods.names()]:
+        chosen = known if self.methods is None else names("--methods", self.methods)
+        if unknown := [name for name in chosen if name not in methods.names()]:
             raise UserError(f"there is no method {unknown[0]!r}: choose of {', '.join(methods.names())}")
         seeds = whole_numbers("--seed", self.seeds)
-        return [Curve(method, basis, seed) for method in names for basis in bases for seed in seeds]
+        bases = names("--basis", self.bases)
+        return [Curve(method, basis, seed) for method in chosen for basis in bases for seed in seeds]
 
 
 def run_sweep(
@@ -85,6 +82,15 @@ def words(text: str) -> list[str]:
     return list(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
+def names(option: str, text: str) -> list[str]:
+    """As `words`, at least one.
+
+    Raises:
+        UserError: there is none.
+    """
+    return _read(option, "names", text, str)
+
+
 def numbers(option: str, text: str) -> list[float]:
     """Numbers between commas, each once.
 
@@ -99,7 +105,7 @@ def whole_numbers(option: str, text: str) -> list[int]:
     return _read(option, "whole numbers", text, int)
 
 
-def _read(option: str, kind: str, text: str, read: Callable[[str], Number]) -> list[Number]:
+def _read(option: str, kind: str, text: str, read: Callable[[str], Value]) -> list[Value]:
     try:
         found = list(dict.fromkeys(map(read, words(text))))
     except ValueError:

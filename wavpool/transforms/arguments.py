@@ -105,6 +105,11 @@ def leaves(structure: Any) -> tuple[Any, ...]:
     return leaves(list(structure.values())) if isinstance(structure, dict) else (structure,)
 
 
+def precision(dtype: torch.dtype) -> torch.dtype:
+    """In which what is of `dtype` is computed: float32 at least."""
+    return dtype if dtype.itemsize >= 4 else torch.float32
+
+
 def widened(x: Tensor) -> Tensor:
     """`x` in the precision of the computation: half precisions are summed in float32."""
     return x.float() if x.dtype in HALF else x

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from wavpool.transforms import Transform, get_transform
-from wavpool.transforms.arguments import as_axes, check_number, integer
+from wavpool.transforms.arguments import as_axes, check_number, integer, precision
 
 Select = Literal["low", "largest", "learned"]
 ITERATIONS = 60  # of the conjugate gradients, which stop earlier; orthonormal transforms need one
@@ -127,7 +127,7 @@ class KeptCoefficients(nn.Module):
     @torch.no_grad()
     def project(self, weight: Tensor) -> None:
         """Take the coefficients that come nearest to a weight of this size, in the least-squares sense."""
-        target = weight.to(torch.float32 if weight.dtype.itemsize < 4 else weight.dtype)
+        target = weight.to(precision(weight.dtype))
         self._store(self._forward(target))
         if not self.transform.is_orthonormal and self.keep < 1:
             self._solve(target)

@@ -7,7 +7,7 @@ from typing import Self, cast
 import torch
 from torch import Tensor, nn
 
-from wavpool.transforms.arguments import check_number
+from wavpool.transforms.arguments import check_number, checked_dtype, precision
 
 from .fitting import best_frequencies
 from .nonuniform import cosine_product
@@ -23,10 +23,6 @@ def initial_gain(gain: float | None) -> float:
         return DEFAULT_GAIN
     check_number(gain, "gain")
     return gain
-
-
-def _at_least_single(dtype: torch.dtype) -> torch.dtype:
-    return dtype if dtype.itemsize >= 4 else torch.float32
 
 
 class SinusoidRows(nn.Module):
@@ -76,9 +72,9 @@ class SinusoidRows(nn.Module):
             raise ValueError(f"a bandwidth belongs to shannon and real_shannon, not to {transform}")
         self.n, self.steps = n, count if spacing == "out" else n
         start = initial_frequencies(count, groups)
-        dtype = torch.get_default_dtype() if dtype is None else dtype
-        self.frequency = nn.Parameter(start.to(device, _at_least_single(dtype), copy=True))
-        norm = norms(start, n, self.steps, self.family).to(self.frequency).to(dtype)
+        dtype = checked_dtype(dtype)
+        self.frequency = nn.Parameter(start.to(device, precision(dtype), copy=True))
+        norm = norms(start, n, self.steps, self.family).to(self.frequency.device, dtype)
         self.register_buffer("norm", norm, persistent=False)
         self.register_buffer("gain", None if amplitude else norm.new_tensor(gain))
         self.amplitude = nn.Parameter(torch.full_like(norm, gain)) if amplitude else None
@@ -122,7 +118,7 @@ class SinusoidRows(nn.Module):
 
     @property
     def _computed(self) -> torch.dtype:
-        return _at_least_single(self._dtype)
+        return precision(self._dtype)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move or cast, but the frequencies to float32 at least: in bfloat16 those near 1,000 are multiples of 4."""
@@ -132,7 +128,7 @@ class SinusoidRows(nn.Module):
             made = fn(tensor)
             if not any(tensor is each for each in kept) or made.dtype.itemsize >= 4:
                 return made
-            return tensor.to(made.device, _at_least_single(made.dtype))
+            return tensor.to(made.device, precision(made.dtype))
 
         super()._apply(moved, recurse)  # type: ignore[no-untyped-call]
         return self
