@@ -5,6 +5,7 @@ turns that into timm's contract; `ChainModel` is the usual case, one `nn.Sequent
 its modules.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,7 +58,7 @@ class Head(nn.Module):
         return x if pre_logits else self.fc(x)
 
 
-class ZooModel(nn.Module):
+class ZooModel(nn.Module, ABC):
     """The model API of timm. A subclass sets `feature_info`, calls `_set_head`, and defines the methods after it."""
 
     def __init__(self, num_classes: int, in_chans: int, drop_rate: float) -> None:
@@ -78,17 +79,17 @@ class ZooModel(nn.Module):
 
     # What a subclass defines.
 
+    @abstractmethod
     def forward_features(self, x: Tensor) -> Tensor:
         """Image `(B, in_chans, H, W)` to final features `(B, num_features, h, w)`."""
-        raise NotImplementedError  # abstract
 
+    @abstractmethod
     def _forward_taps(self, x: Tensor, count: int) -> list[Tensor]:
         """The first `count` taps, each `(B, C, h, w)`; the last of all is `forward_features(x)`."""
-        raise NotImplementedError  # abstract
 
+    @abstractmethod
     def _keep_taps(self, count: int) -> None:
         """Remove what only later taps need; the last kept tap becomes the final features."""
-        raise NotImplementedError  # abstract
 
     # What timm calls.
 
