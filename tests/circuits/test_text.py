@@ -56,7 +56,7 @@ def test_the_text_is_that_of_the_specification() -> None:
     ("{2,1,1,1,2,2,1}([2]0,1,55)(2)", "there is no operator 55"),
     ("{2,1,1,1,2,2,1}([2]0,2,1)(2)", "gate 0 reads pins [0, 2]; with levels_back=2 it may read 0 to 1"),
     ("{2,1,1,1,2,1,1}([2]0,1,1)(0)", "output 0 reads pins [0]; with levels_back=1 it may read 2 to 2"),
-    ("{2,1,999999999,999999999,2,2,1}([2]0,1,1)(2)", "rows must be 1 to"),
+    ("{2,1,999999999,999999999,2,2,1}([2]0,1,1)(2)", "rows must be a whole number from 1 to"),
     ("{2,1,4000,4000,2,2,1}([2]0,1,1)(2)", "at most"),
     ("{2,1,1,1,2,2,0}([2]0,1,1)(2)", "1 case or more"),
 ])  # fmt: skip
@@ -70,7 +70,7 @@ def test_a_grid_reads_everything_before_unless_told_otherwise() -> None:
     grid = Grid(3, 2, 4, 5)
     assert grid == Grid(3, 2, 4, 5, levels_back=6)
     assert [grid.legal_of(column) for column in range(6)] == [range(3 + 4 * column) for column in range(6)]
-    with pytest.raises(UserError, match="levels_back must be 1"):
+    with pytest.raises(UserError, match="levels_back must be a whole number from 1"):
         Grid(3, 2, 4, 5, levels_back=0)
 
 

@@ -222,5 +222,22 @@ def test_too_small_images_are_refused() -> None:
         timm.create_model("cnn_paper", img_size=6, kernel_size=9)
 
 
+@pytest.mark.parametrize("name", ["lenet5", "cnn_paper", "mlp_paper", "wavpool_tiny"])
+def test_images_of_another_size_are_refused(name: str) -> None:
+    model = timm.create_model(name, in_chans=1).eval()
+    for images, message in [(torch.ones(2, 1, 28, 32), "height 28"), (torch.ones(2, 3, 32, 32), "3 channels")]:
+        with pytest.raises(AssertionError, match=rf"images must be \(B, 1, 32, 32\), got {message}"):
+            model(images)
+
+
+def test_the_papers_cnn_takes_every_size_without_its_flat_head() -> None:
+    model = timm.create_model("cnn_paper")
+    model.reset_classifier(3, "avg")
+    assert model(torch.ones(2, 1, 40, 41)).shape == (2, 3)
+    model.reset_classifier(3, "flatten")
+    with pytest.raises(AssertionError, match="got height 40"):
+        model(torch.ones(2, 1, 40, 41))
+
+
 def test_version_is_the_packages() -> None:
     assert wavpool.__version__.count(".") == 2

@@ -109,7 +109,7 @@ def test_max_level() -> None:
     [
         (24, 4, "level must be 1 to 3 for 24, which 2[*][*]level must divide, got 4"),
         (24, 0, "level must be 1 to 3 for 24"),
-        (7, None, "no level is possible for 7, which 2[*][*]level must divide"),
+        (7, None, "takes even lengths, got 7; pad the input"),
         (0, None, "every transformed length must be at least 1"),
     ],
 )

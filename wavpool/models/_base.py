@@ -15,6 +15,8 @@ from timm.models import checkpoint
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
+from ..layers.geometry import check_image
+
 Device = torch.device | str | None
 
 
@@ -167,9 +169,14 @@ class ZooModel(nn.Module, ABC):
 class ChainModel(ZooModel):
     """A chain of named modules, each of which is a tap."""
 
-    def _set_stages(self, stages: Sequence[tuple[str, nn.Module, int, int]]) -> None:
-        """`stages`: (name, module, channels, reduction of the spatial size), in order."""
+    image_size: tuple[int, int] | None
+
+    def _set_stages(
+        self, stages: Sequence[tuple[str, nn.Module, int, int]], image_size: tuple[int, int] | None = None
+    ) -> None:
+        """`stages`: (name, module, channels, spatial reduction), in order; images not of `image_size` are refused."""
         self.stages = nn.Sequential()
+        self.image_size = image_size
         for name, module, channels, reduction in stages:
             self.stages.add_module(name, module)
             self.feature_info.append({"num_chs": channels, "reduction": reduction, "module": f"stages.{name}"})
@@ -179,7 +186,13 @@ class ChainModel(ZooModel):
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         return {"stem": r"^stem", "blocks": [(r"^stages\.[a-z]+(\d+)", None)]}  # stages are named conv1, bn1, ...
 
+    def _check(self, x: Tensor) -> None:
+        size = self.image_size
+        if size is not None:
+            check_image(x, self.in_chans, size)
+
     def forward_features(self, x: Tensor) -> Tensor:
+        self._check(x)
         for module in self.stages:
             x = self._run(module, x) if self.grad_checkpointing and not torch.jit.is_scripting() else module(x)
         return x
@@ -189,6 +202,7 @@ class ChainModel(ZooModel):
         return checkpoint(module, x)  # type: ignore[no-any-return]
 
     def _forward_taps(self, x: Tensor, count: int) -> list[Tensor]:
+        self._check(x)
         taps: list[Tensor] = []
         for position, module in enumerate(self.stages):
             if position < count:

@@ -52,7 +52,8 @@ class LeNet5(ChainModel):
                 ("stage2", _stage(nn.Conv2d(6, 16, 5, **dd), pool=True), 16, 4),
                 ("fc1", _stage(nn.Conv2d(16, 120, (height, width), **dd)), 120, whole),
                 ("fc2", _dense_stage(nn.Linear(120, 84, **dd)), 84, whole),
-            ]
+            ],
+            size,
         )
         self._set_head(global_pool, device, dtype)
 

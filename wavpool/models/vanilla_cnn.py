@@ -8,7 +8,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import nn
 
 from ..layers.geometry import to_size
-from ._base import FEATURE_CFG, ChainModel, image_cfg, paper_cfg
+from ._base import FEATURE_CFG, ChainModel, Device, image_cfg, paper_cfg
 
 __all__ = ["PaperCNN", "VanillaCNN"]
 
@@ -51,12 +51,16 @@ class PaperCNN(ChainModel):
             stages += [(f"{name}{index}", module, width, 1) for name, module in parts.items()]
             before = width
         self._set_stages(stages)
-        height, width = to_size(img_size)
+        height, width = self._size = to_size(img_size)
         growth = 2 * (3 - kernel_size)
         if min(height, width) + growth < 1:
             raise ValueError(f"an image of {height} x {width} is too small for kernels of {kernel_size}")
         self.map_size = (height + growth, width + growth)
         self._set_head(global_pool, device, dtype)
+
+    def _set_head(self, pool: str, device: Device, dtype: torch.dtype | None) -> None:
+        super()._set_head(pool, device, dtype)
+        self.image_size = self._size if pool == "flatten" else None  # no other head needs one
 
 
 class VanillaCNN(ChainModel):

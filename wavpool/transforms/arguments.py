@@ -92,6 +92,14 @@ def integer(value: Any, name: str) -> int:
     raise TypeError(f"{name} must be an integer, got {value!r}")
 
 
+def positive(value: Any, name: str) -> int:
+    """`value` as `integer` has it; ValueError with the `name` unless it is at least 1."""
+    number = integer(value, name)
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+    return number
+
+
 def check_number(value: Any, name: str) -> None:
     """Raise TypeError with the `name` unless `value` is a real number."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):

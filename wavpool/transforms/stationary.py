@@ -149,8 +149,10 @@ def _decompose(x: Tensor, wavelet: Wavelet, level: int | None, axes: Sequence[in
     deepest = swt_max_level(size)
     level = deepest if level is None else integer(level, "level")
     if not 1 <= level <= deepest:
-        allowed = f"level must be 1 to {deepest}" if deepest else "no level is possible"
-        raise ValueError(f"{allowed} for {' x '.join(map(str, size))}, which 2**level must divide, got {level}")
+        lengths = " x ".join(map(str, size))
+        if not deepest:
+            raise ValueError(f"the stationary transform takes even lengths, got {lengths}; pad the input")
+        raise ValueError(f"level must be 1 to {deepest} for {lengths}, which 2**level must divide, got {level}")
     approximation = widened(x)
     levels: list[Details] = []
     for number in range(level):

@@ -320,7 +320,7 @@ def transform_names() -> tuple[str, ...]:
 
 
 def _new(name: str) -> Transform:
-    base, colon, levels = name.lower().partition(":")
+    base, colon, levels = name.strip().lower().partition(":")
     base = ALIASES.get(base, base)
     if base in SEPARABLE:
         if colon:

@@ -241,6 +241,12 @@ def test_layers_of_a_wrong_type(layers: object) -> None:
         convert(nn.Linear(4, 4), "dct", layers)
 
 
+def test_a_name_is_no_model() -> None:
+    for refuse in (lambda: convert("lenet5", "dct"), lambda: to_dense("lenet5")):
+        with pytest.raises(TypeError, match=r"must be a torch.nn.Module, got 'lenet5'; timm.create_model makes one"):
+            refuse()
+
+
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [

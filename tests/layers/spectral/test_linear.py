@@ -292,6 +292,21 @@ def test_wrong_types_are_told_by_name(layer: Callable[..., nn.Module], options: 
         layer(**options)
 
 
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: SpectralLinear(0, 4), ValueError, "in_features must be at least 1, got 0"),
+        (lambda: SpectralLinear(4, -1), ValueError, "out_features must be at least 1, got -1"),
+        (lambda: SpectralLinear(4, 5.0), TypeError, "out_features must be an integer, got 5.0"),
+        (lambda: SpectralConv2d(6, 6, 0), ValueError, "kernel_size must be at least 1, got a weight of"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_sizes_that_no_weight_has(make: Callable[[], nn.Module], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
 def test_an_axis_alone_is_one_of_a_sequence() -> None:
     assert SpectralLinear(8, 4, axes=1).spectrum.axes == SpectralLinear(8, 4).spectrum.axes == (1,)
 

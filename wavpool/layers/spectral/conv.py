@@ -94,6 +94,8 @@ class SpectralConv2d(Cached):
         self.padding, self.padding_mode = like.padding, padding_mode
         self._padding = like._reversed_padding_repeated_twice
         size = tuple(like.weight.shape)
+        if min(size) < 1:
+            raise ValueError(f"channels and kernel_size must be at least 1, got a weight of {size}")
         gain = initial_gain(gain)
         waves = {"complex": complex, "spacing": spacing != "out"}
         coefficients = {"keep": keep is not None, "select": select != "low", "axes": axes is not None}

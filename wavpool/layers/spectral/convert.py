@@ -72,8 +72,7 @@ def convert(
     """
     if complex and from_trained:
         raise ValueError("complex rows cannot be fitted to real weights; pass from_trained=False")
-    if not inplace:
-        model = copy.deepcopy(model)
+    model = _writable(model, inplace)
     chosen = dict(_chosen(model, layers))
     if not chosen:
         known = any(isinstance(module, SPECTRAL) for module in model.modules())
@@ -100,13 +99,19 @@ def to_dense(model: nn.Module, inplace: bool = False) -> nn.Module:
     Raises:
         ValueError: a layer is complex, which no ordinary layer computes.
     """
-    if not inplace:
-        model = copy.deepcopy(model)
+    model = _writable(model, inplace)
     for name, module in [(name, each) for name, each in model.named_modules() if isinstance(each, SPECTRAL)]:
         if module.is_complex:
             raise ValueError(f"{name or 'the layer'} is complex, which no nn.{_dense_type(module).__name__} computes")
         model = _replace(model, name, _dense(module))
     return model
+
+
+def _writable(model: Any, inplace: bool) -> nn.Module:
+    """The model or a copy of it; TypeError unless it is a module."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {model!r}; timm.create_model makes one of a name")
+    return model if inplace else copy.deepcopy(model)
 
 
 def _chosen(model: nn.Module, layers: Layers) -> Iterator[tuple[str, nn.Module]]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavpool.transforms import Transform
+from wavpool.transforms.arguments import positive
 
 from .cached import Cached
 from .coefficients import KeptCoefficients, Select
@@ -74,7 +75,8 @@ class SpectralLinear(Cached):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.in_features, self.out_features = in_features, out_features
+        self.in_features = in_features = positive(in_features, "in_features")
+        self.out_features = out_features = positive(out_features, "out_features")
         self._is_large = in_features * out_features >= FAST_SIZE
         gain = initial_gain(gain)
         waves = {"complex": complex, "spacing": spacing != "out", "amplitude": amplitude, "bandwidth": bandwidth}
