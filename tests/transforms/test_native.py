@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from wavpool.transforms import filters, native
+from wavpool.transforms import filters, native, wavedec2
 from wavpool.transforms.extension import MODES
 from wavpool.transforms.native import build, ops
 
@@ -162,6 +162,60 @@ def test_strided_and_empty_batches() -> None:
     empty = native.analysis(x[:0], bank.key, "zero", 2, 2)
     assert empty.shape == (0, *expected.shape[1:])
     assert native.synthesis(empty, bank.key, "zero", (12, 16), 2).shape == (0, 3, 12, 16)
+
+
+def pieces(x: Tensor) -> dict[str, Tensor]:
+    """Views `(..., 12, 16)` of a tensor (4, 3, 24, 40), in many layouts."""
+    return {
+        "crop": x[..., 5:17, 3:19],
+        "channel": x[:, 1, :12, :16],
+        "one channel": x[:, 1:2, :12, :16],
+        "every other image": x[::2, :, :12, :16],
+        "swapped batch": x.transpose(0, 1)[..., :12, :16],
+        "repeated": x[:1, :1, :12, :16].expand(4, 3, 12, 16),
+        "repeated channels": x[:, :1, :12, :16].expand(4, 3, 12, 16),
+        "repeated images": x[:1, :, :12, :16].expand(4, 3, 12, 16),
+        "repeated rows": x[..., :1, :16].expand(4, 3, 12, 16),
+        "every other column": x[..., :12, :32:2],
+        "turned": x[..., :16, :12].mT,
+        "a row of images": x[0, 0, :12].unfold(-1, 16, 8).transpose(0, 1),
+        "no images": x[:0, :, :12, :16],
+        "one image": x[0, 0, :12, :16],
+    }
+
+
+@pytest.mark.parametrize("layout", pieces(torch.empty(4, 3, 24, 40)))
+@pytest.mark.parametrize("wavelet", ["haar", "db2"])
+def test_every_layout_is_read_right(layout: str, wavelet: str) -> None:
+    bank, x = filters.filter_bank(wavelet), pieces(torch.randn(4, 3, 24, 40))[layout]
+    assert x.shape[-2:] == (12, 16)
+    whole = x.contiguous()
+    for dims in (1, 2):
+        expected = native.analysis(whole, bank.key, "symmetric", dims, 2)
+        assert torch.equal(native.analysis(x, bank.key, "symmetric", dims, 2), expected)
+
+
+@pytest.mark.parametrize("layout", pieces(torch.empty(4, 3, 24, 40)))
+def test_bands_of_every_layout_are_read_right(layout: str) -> None:
+    first = pieces(torch.randn(4, 3, 24, 40))[layout]
+    bands = [first, *torch.randn(3, *first.shape)]
+    arguments = filters.filter_bank("haar").key, "zero", True, (24, 32), 1
+    expected = ops.from_bands([band.contiguous() for band in bands], *arguments)
+    assert torch.equal(ops.from_bands(bands, *arguments), expected)
+
+
+@pytest.mark.parametrize("batch", [(), (2,), (2, 1), (1, 3), (2, 3)])
+def test_bands_within_packed_coefficients_are_read_where_they_are(batch: tuple[int, ...]) -> None:
+    x = torch.randn(*batch, 24, 32)
+    bands = [
+        band for entry in wavedec2(x, "db2", level=2) for band in (entry if isinstance(entry, tuple) else (entry,))
+    ]
+    assert [ops._images(band, 2)[0] is band for band in bands] == [True] * 7
+    arguments = filters.filter_bank("db2").key, "symmetric", True, (24, 32), 2
+    assert torch.equal(
+        ops.from_bands(bands, *arguments), ops.from_bands([band.contiguous() for band in bands], *arguments)
+    )
+    torch.testing.assert_close(ops.from_bands(bands, *arguments), x)
 
 
 def test_custom_banks_have_a_key_that_brings_them_back() -> None:

@@ -94,10 +94,10 @@ torch.library.define(
 def _dwt(x: Tensor, wavelet: str, mode: str, dual: bool, dims: int, level: int) -> Tensor:
     if library() is None:
         return dense.analysis(x, from_key(wavelet), mode, dual, dims, level)
-    x = x.contiguous()
+    x, distance, row = _images(x, dims, spaced_rows=True)
     steps = plan(wavelet, mode, dual, tuple(x.shape[-dims:]), level)
     out = x.new_empty((*x.shape[:-dims], steps.total))
-    _call("analysis", x, out.data_ptr(), x.data_ptr(), x.numel() // steps.area, steps.area, x.shape[-1], steps)
+    _call("analysis", x, out.data_ptr(), x.data_ptr(), x.numel() // steps.area, distance, row, steps)
     return out
 
 
@@ -113,16 +113,53 @@ def _dwt_adjoint(packed: Tensor, wavelet: str, mode: str, dual: bool, size: Sequ
 def from_bands(bands: Sequence[Tensor], wavelet: str, mode: str, dual: bool, size: Sequence[int], level: int) -> Tensor:
     """`wavpool::dwt_adjoint` of bands that lie anywhere, in the order of the packed coefficients.
 
-    Eager calls without derivatives read them where they are; all others pack them first.
+    Eager calls without derivatives read them where they are, views of packed coefficients too; all others pack them
+    first.
     """
     first, dims = bands[0], len(size)
     if not direct(bands) or library() is None:
         packed = torch.cat([band.flatten(-dims) for band in bands], -1)
         return adjoint_op(packed, wavelet, mode, dual, size, level)  # type: ignore[no-any-return]
-    bands = [band.contiguous() for band in bands]
     steps = plan(wavelet, mode, dual, tuple(size), level)
+    distances = steps.areas
+    if not all(band.is_contiguous() for band in bands):
+        bands, each, _ = zip(*[_images(band, dims) for band in bands], strict=True)
+        distances = np.array(each, dtype=np.int64)
     pointers = np.array([band.data_ptr() for band in bands], dtype=np.int64)
-    return _from_pointers(first, first.shape[:-dims], pointers, steps.areas, size, steps)
+    return _from_pointers(first, first.shape[:-dims], pointers, distances, size, steps)
+
+
+def _images(x: Tensor, dims: int, spaced_rows: bool = False) -> tuple[Tensor, int, int]:
+    """What a kernel reads of `x`, or of a copy: images evenly spaced, their rows next to each other or evenly spaced.
+
+    Returns:
+        the tensor, and how far apart its images and its rows are, in numbers.
+    """
+    width = x.shape[-1]
+    if not x.is_contiguous():
+        distances = _distances(x, dims)
+        if distances is not None and (spaced_rows or distances[1] == width):
+            return x, *distances
+        x = x.contiguous()
+    return x, math.prod(x.shape[-dims:]), width
+
+
+def _distances(x: Tensor, dims: int) -> tuple[int, int] | None:
+    """Those of images and of rows; None where a row is not contiguous, or images are not evenly spaced."""
+    strides = x.stride()
+    if strides[-1] != 1:
+        return None
+    distance: int | None = None
+    reach = 0
+    for axis in reversed(range(x.ndim - dims)):
+        if x.shape[axis] == 1:
+            continue
+        if distance is None:
+            distance = reach = strides[axis]
+        if strides[axis] != reach:
+            return None
+        reach *= x.shape[axis]
+    return distance or 0, strides[-2] if dims == 2 else x.shape[-1]
 
 
 def _from_pointers(
