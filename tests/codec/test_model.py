@@ -266,6 +266,7 @@ def test_auto_tries_transforms_of_the_images_that_a_dense_layer_sees() -> None:
         ({"step": 1e300, "calibration": digits()[0]}, "strengths of calibration must be between 1e-30 and 1e"),
         ({"max_bytes": 100}, "even the strongest compression takes"),
         ({"max_drop": 1.0}, "needs calibration data"),
+        ({"max_drop": 100, "calibration": digits()[0]}, "points of accuracy, below 100, got 100"),
         ({"step": 1.0, "method": "magic"}, "method must be one of calibrated, uniform"),
         ({"step": 1.0, "method": "calibrated"}, "calibration inputs"),
         ({"step": 1.0, "finetune": -1}, "number of epochs"),

@@ -144,6 +144,10 @@ class TestReading:
     def test_what_is_no_sweep_is_told(self, tmp_path: Path):
         with pytest.raises(UserError, match="wavpool sweep MODEL DATA"):
             read_report(tmp_path)
+        file = tmp_path / "net.wvp"
+        file.touch()
+        with pytest.raises(UserError, match=r"net.wvp is a file, not a sweep's folder; wavpool info shows"):
+            read_report(file)
         claim(tmp_path, {"model": {"name": "x"}})
         with pytest.raises(UserError, match="no finished point"):
             read_report(tmp_path)

@@ -260,6 +260,7 @@ def report(
     from .commands import check_folder
     from .progress import say
 
-    check_folder(output or folder, output or folder)
+    if output is not None:
+        check_folder(output, output)
     for path in write_report(folder, output or folder):
         say(str(path))

@@ -114,6 +114,8 @@ def compress(
     target, limit = given[0]
     if not (math.isfinite(limit) and limit > 0):
         raise ValueError(f"{target} must be a positive number, got {limit}")
+    if target == "max_drop" and limit >= 100:
+        raise ValueError(f"max_drop is in points of accuracy, below 100, got {limit}")
     if profile not in CODERS:
         raise ValueError(f"profile must be one of {', '.join(CODERS)}, got {profile!r}")
     basis = _with_levels(basis, levels)

@@ -115,6 +115,8 @@ def read_report(folder: Path) -> Report:
         raise UserError(
             f"{folder} is no folder of a sweep: make one with wavpool sweep MODEL DATA -o {folder}"
         ) from None
+    except NotADirectoryError:
+        raise UserError(f"{folder} is a file, not a sweep's folder; wavpool info shows a compressed model") from None
     except ValueError:
         raise UserError(f"{folder / 'settings.json'} is damaged: sweep into another folder") from None
     original: Row = {}

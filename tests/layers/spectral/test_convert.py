@@ -277,3 +277,12 @@ def test_what_was_frozen_stays_frozen(parametrisation: str) -> None:
     for made in (spectral, to_dense(spectral)):
         assert [name for name, each in made.named_parameters() if each.requires_grad] == ["1.bias"]
     assert all(each.requires_grad for each in to_dense(convert(nn.Linear(8, 6), "dct")).parameters())
+
+
+def test_complex_networks_under_autocast_compute_in_full_precision() -> None:
+    layers = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 1), nn.Flatten(), nn.Linear(8 * 36, 10)
+    model = convert(nn.Sequential(*layers), "dft", "all", "frequencies", from_trained=False, complex=True)
+    x = torch.randn(2, 3, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model(x.bfloat16())
+    torch.testing.assert_close(found, model(x.bfloat16().float()))

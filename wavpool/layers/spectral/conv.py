@@ -167,10 +167,12 @@ def _conv(x: Tensor, weight: Tensor, bias: Tensor | None, **options: Any) -> Ten
     """`F.conv2d`, also of a real input with complex kernels."""
     if not weight.is_complex():
         return F.conv2d(x, weight, bias, **options)
-    if not x.is_complex():
-        return torch.complex(F.conv2d(x, weight.real, bias, **options), F.conv2d(x, weight.imag, None, **options))
     real, imaginary = weight.real, weight.imag
-    return torch.complex(
-        F.conv2d(x.real, real, bias, **options) - F.conv2d(x.imag, imaginary, None, **options),
-        F.conv2d(x.imag, real, None, **options) + F.conv2d(x.real, imaginary, None, **options),
-    )
+    with torch.autocast(x.device.type, enabled=False):  # halves of half precision make no complex number
+        if not x.is_complex():
+            x = x.to(real.dtype)
+            return torch.complex(F.conv2d(x, real, bias, **options), F.conv2d(x, imaginary, None, **options))
+        return torch.complex(
+            F.conv2d(x.real, real, bias, **options) - F.conv2d(x.imag, imaginary, None, **options),
+            F.conv2d(x.imag, real, None, **options) + F.conv2d(x.real, imaginary, None, **options),
+        )
