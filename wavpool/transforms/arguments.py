@@ -108,9 +108,17 @@ def check_number(value: Any, name: str) -> None:
 
 def leaves(structure: Any) -> tuple[Any, ...]:
     """What lists, tuples and dictionaries hold, in order."""
-    if isinstance(structure, (list, tuple)):
-        return tuple(leaf for entry in structure for leaf in leaves(entry))
-    return leaves(list(structure.values())) if isinstance(structure, dict) else (structure,)
+    if isinstance(structure, dict):
+        structure = structure.values()
+    elif not isinstance(structure, (list, tuple)):
+        return (structure,)
+    found: list[Any] = []
+    for entry in structure:
+        if isinstance(entry, Tensor):  # without a call: small inverse transforms spend their time here
+            found.append(entry)
+        else:
+            found += leaves(entry)
+    return tuple(found)
 
 
 def precision(dtype: torch.dtype) -> torch.dtype:

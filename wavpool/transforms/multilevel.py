@@ -334,8 +334,8 @@ def entries(coefficients: Sequence[Any], dims: int, form: str) -> tuple[Tensor, 
     """
     details = [_as_dictionary(entry) for entry in coefficients[1:]]
     check_tensors(leaves(coefficients), "each band")
-    first = coefficients[0] if len(coefficients) else None
-    if not isinstance(first, Tensor) or any({*bands} != {*detail_keys(dims)} for bands in details):
+    first, keys = coefficients[0] if len(coefficients) else None, {*detail_keys(dims)}
+    if not isinstance(first, Tensor) or any(bands.keys() != keys for bands in details):
         raise ValueError(f"coefficients must be {form}")
     return first, details
 
