@@ -74,6 +74,11 @@ def test_a_grid_reads_everything_before_unless_told_otherwise() -> None:
         Grid(3, 2, 4, 5, levels_back=0)
 
 
+def test_a_problem_of_arrays() -> None:
+    problem = Problem.of(np.array([[1, 2]]), np.array([[3]]))
+    assert (problem.inputs.tolist(), problem.targets.tolist()) == ([[1, 2]], [[3]])
+
+
 def test_damaged_text_is_refused_or_legal() -> None:
     """5,000 random edits of a chromosome, of a problem and of a table: a sentence, or something legal."""
     generator = random.Random(0)

@@ -30,6 +30,15 @@ def test_torchscript(name: str, create: Create, images: Images, tmp_path: Path) 
         torch.testing.assert_close(torch.jit.load(tmp_path / "model.pt")(x), model(x))
 
 
+def test_trace(name: str, create: Create, images: Images) -> None:
+    model = create(name)
+    x = images(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of TorchScript's end, and that sizes become constants
+        traced = torch.jit.trace(model, x)  # runs it again without gradients, and compares the graphs
+    torch.testing.assert_close(traced(2 * x), model(2 * x))
+
+
 def test_fx(name: str, create: Create, images: Images) -> None:
     model = create(name)
     x = images(model)

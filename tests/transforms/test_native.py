@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from wavpool.transforms import filters, native, wavedec2
+from wavpool.transforms import filters, native, wavedec2, waverec2
 from wavpool.transforms.extension import MODES
 from wavpool.transforms.native import build, ops
 
@@ -216,6 +216,24 @@ def test_bands_within_packed_coefficients_are_read_where_they_are(batch: tuple[i
         ops.from_bands(bands, *arguments), ops.from_bands([band.contiguous() for band in bands], *arguments)
     )
     torch.testing.assert_close(ops.from_bands(bands, *arguments), x)
+
+
+def test_memory_that_holds_the_negatives() -> None:
+    """The imaginary part of a conjugate is a view whose numbers torch negates when they are read."""
+    x = torch.randn(2, 8, 8)
+    negated = torch._neg_view(-x)
+    coefficients = wavedec2(x, "db2", level=1)
+    for band, expected in zip(wavedec2(negated, "db2", level=1)[1], coefficients[1], strict=True):
+        assert torch.equal(band, expected)
+    bands = [torch._neg_view(-coefficients[0]), coefficients[1]]
+    torch.testing.assert_close(waverec2(bands, "db2"), waverec2(coefficients, "db2"))
+    x.requires_grad_()
+    gradient = torch.randn_like(coefficients[0])
+    found = [
+        torch.autograd.grad(wavedec2(x, "db2", level=1)[0], x, each)[0]
+        for each in (gradient, torch._neg_view(-gradient))
+    ]
+    assert torch.equal(*found)
 
 
 def test_custom_banks_have_a_key_that_brings_them_back() -> None:

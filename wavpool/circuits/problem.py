@@ -40,7 +40,7 @@ class Problem:
         Raises:
             UserError: no case, an empty one, or a value that is no int8.
         """
-        if not inputs or len(inputs) != len(targets):
+        if not len(inputs) or len(inputs) != len(targets):
             raise UserError("a problem has one line of inputs and one of targets a case")
         values, _ = _filled("input", inputs)
         wanted, known = _filled("target", targets)

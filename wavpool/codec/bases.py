@@ -244,7 +244,10 @@ def check_size(basis: Basis, layout: Layout) -> None:
     """
     length = matrix_length(basis, layout)
     if length**2 > LEAST_MATRIX + 4 * math.prod(layout.size):
-        raise ValueError(f"{basis} needs a matrix of {length} x {length} for a tensor of {layout.size}; take none")
+        raise ValueError(
+            f"{basis} needs a matrix of {length} x {length}, out of proportion to a tensor of {layout.size}: "
+            "take auto or none, or a basis over the taps of kernels, such as dct@taps"
+        )
 
 
 def _with_extra_bits(basis: Basis, layout: Layout) -> Basis:

@@ -136,7 +136,7 @@ class MultiResolutionPool(nn.Module):
     def _join(self, a: Tensor, b: Tensor) -> Tensor:
         if self.mode == "average":
             return a + b
-        if not torch.is_grad_enabled():
+        if not torch.is_grad_enabled() and not torch.jit.is_tracing():  # a trace may be trained
             return torch.maximum(a, b)
         # max(a, b), exact: a weight of 0 or 1 selects. The backward of torch.maximum takes four times as long; ties
         # go to `a`, the first, as in MaxPool3d.

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .tracing import constant_result
+
 HALF = (torch.float16, torch.bfloat16)
 
 
@@ -129,3 +131,13 @@ def precision(dtype: torch.dtype) -> torch.dtype:
 def widened(x: Tensor) -> Tensor:
     """`x` in the precision of the computation: half precisions are summed in float32."""
     return x.float() if x.dtype in HALF else x
+
+
+def is_autocast(device: torch.device) -> bool:
+    """Whether autocast changes the precision of what is computed on `device`."""
+    return _has_autocast(device.type) and torch.is_autocast_enabled(device.type)
+
+
+@constant_result  # the compiler of torch 2.11 cannot look into it
+def _has_autocast(kind: str) -> bool:
+    return torch.amp.is_autocast_available(kind)

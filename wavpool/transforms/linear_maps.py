@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .arguments import as_axes, check_floating, checked_dtype, integer, normal_axes, widened
+from .arguments import as_axes, check_floating, checked_dtype, integer, is_autocast, normal_axes, widened
 from .constants import Builder
-from .tracing import constant_result
 
 
 def along_axes(x: Tensor, axis: int | Sequence[int], step: Callable[[Tensor, int], Tensor]) -> Tensor:
@@ -26,9 +25,8 @@ def along_axes(x: Tensor, axis: int | Sequence[int], step: Callable[[Tensor, int
 
 def product(x: Tensor, matrix: Tensor, axis: int) -> Tensor:
     """`matrix` `(m, n)` times every vector of `x` along `axis >= 0`, in the dtype of `x` also under autocast."""
-    kind = x.device.type
-    if _has_autocast(kind) and torch.is_autocast_enabled(kind):
-        with torch.autocast(kind, enabled=False):
+    if is_autocast(x.device):
+        with torch.autocast(x.device.type, enabled=False):
             return product(x, matrix, axis)
     if axis == x.ndim - 1:
         return x @ matrix.T
@@ -36,11 +34,6 @@ def product(x: Tensor, matrix: Tensor, axis: int) -> Tensor:
         return matrix @ x
     y = matrix @ x.flatten(axis + 1)
     return torch.unflatten(y, -1, x.shape[axis + 1 :])
-
-
-@constant_result  # the compiler of torch 2.11 cannot look into it
-def _has_autocast(kind: str) -> bool:
-    return torch.amp.is_autocast_available(kind)
 
 
 def as_matrix(build: Builder, n: int, dtype: torch.dtype | None, device: torch.device | str | None) -> Tensor:

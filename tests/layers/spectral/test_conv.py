@@ -118,6 +118,18 @@ def test_depthwise_and_small_kernels_in_coefficients() -> None:
     assert SpectralConv2d(6, 6, 1, groups=6, keep=0.5)(x).shape == x.shape
 
 
+@pytest.mark.parametrize("channels", [3, 64])
+def test_kernels_kept_under_autocast_serve_outside(channels: int) -> None:
+    layer = SpectralConv2d(channels, 8, 3, parametrisation="frequencies").eval()
+    x = torch.randn(2, channels, 5, 5)
+    with torch.no_grad():
+        expected = layer.train()(x)
+        layer.eval()
+        with torch.autocast("cpu", torch.bfloat16):
+            assert layer(x).dtype == torch.bfloat16
+        torch.testing.assert_close(layer(x), expected)
+
+
 def test_a_bad_argument_is_torchs_own_error() -> None:
     with pytest.raises(ValueError, match="divisible by groups"):
         SpectralConv2d(3, 4, 3, groups=2)

@@ -286,3 +286,13 @@ def test_complex_networks_under_autocast_compute_in_full_precision() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         found = model(x.bfloat16())
     torch.testing.assert_close(found, model(x.bfloat16().float()))
+
+
+@pytest.mark.parametrize("module", [nn.GroupNorm(2, 8), nn.InstanceNorm2d(8), nn.ReLU6(), nn.Softmax(1)])
+def test_what_takes_no_complex_features_is_named(module: nn.Module) -> None:
+    convolution, settings = nn.Conv2d(3, 8, 3), {"from_trained": False, "complex": True}
+    with pytest.raises(ValueError, match=rf"^1: {type(module).__name__} takes no complex features"):
+        convert(nn.Sequential(convolution, module), "dft", "all", "frequencies", **settings)
+    dense = nn.Conv2d(8, 8, 1)
+    after = convert(nn.Sequential(convolution, dense, module), "dft", "0", "frequencies", **settings)
+    assert after(torch.randn(2, 3, 8, 8)).shape == (2, 8, 6, 6)  # behind a dense layer features are real

@@ -1,10 +1,13 @@
 """A layer that computes its weight from parameters, and in eval mode keeps what it computed."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
+
+from wavpool.transforms.arguments import is_autocast
 
 
 class _Seen(NamedTuple):
@@ -51,10 +54,8 @@ class Cached(nn.Module):
             return compute()
         if torch._C._are_functorch_transforms_active():  # parameters may be those of one call
             return compute()
-        if torch.is_inference_mode_enabled():
-            with torch.inference_mode(False), torch.no_grad():  # the result may be used outside, too
-                kept = compute()
-        else:
+        # What is kept serves outside of inference mode and of autocast, too.
+        with torch.inference_mode(False), torch.no_grad(), self._full_precision():
             kept = compute()
         self._kept_of = tuple(
             _Seen(owner, name, each, each._version, each.data_ptr())
@@ -66,6 +67,11 @@ class Cached(nn.Module):
         )
         self._kept = kept
         return kept
+
+    def _full_precision(self) -> AbstractContextManager[object]:
+        """A context without autocast."""
+        device = next(self.parameters()).device
+        return torch.autocast(device.type, enabled=False) if is_autocast(device) else nullcontext()
 
     def _forget(self) -> None:
         self._kept, self._kept_of = None, ()

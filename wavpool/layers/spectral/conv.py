@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wavpool.transforms import Transform
+from wavpool.transforms.arguments import is_autocast
 
 from .cached import Cached
 from .coefficients import KeptCoefficients, Select
@@ -167,12 +168,14 @@ def _conv(x: Tensor, weight: Tensor, bias: Tensor | None, **options: Any) -> Ten
     """`F.conv2d`, also of a real input with complex kernels."""
     if not weight.is_complex():
         return F.conv2d(x, weight, bias, **options)
+    if is_autocast(x.device):  # halves of half precision make no complex number
+        with torch.autocast(x.device.type, enabled=False):
+            return _conv(x, weight, bias, **options)
     real, imaginary = weight.real, weight.imag
-    with torch.autocast(x.device.type, enabled=False):  # halves of half precision make no complex number
-        if not x.is_complex():
-            x = x.to(real.dtype)
-            return torch.complex(F.conv2d(x, real, bias, **options), F.conv2d(x, imaginary, None, **options))
-        return torch.complex(
-            F.conv2d(x.real, real, bias, **options) - F.conv2d(x.imag, imaginary, None, **options),
-            F.conv2d(x.imag, real, None, **options) + F.conv2d(x.real, imaginary, None, **options),
-        )
+    if not x.is_complex():
+        x = x.to(real.dtype)
+        return torch.complex(F.conv2d(x, real, bias, **options), F.conv2d(x, imaginary, None, **options))
+    return torch.complex(
+        F.conv2d(x.real, real, bias, **options) - F.conv2d(x.imag, imaginary, None, **options),
+        F.conv2d(x.imag, real, None, **options) + F.conv2d(x.real, imaginary, None, **options),
+    )

@@ -52,15 +52,16 @@ def convert(
             rows as long, on average, as those at hand, so that activations keep their scale. How near they come, which
             frequencies hardly do, `fit_error` tells.
         complex: rows `exp(-i angle)`, complex features between the layers. Activations, normalisation and pooling
-            after the first replaced layer, in the order of `model.modules()`, become those of complex features; a
-            dense layer there, and the output, take the modulus. With `from_trained=False`.
+            after the first replaced layer, in the order of `model.modules()`, become those of complex features, or are
+            refused where there are none; a dense layer there, and the output, take the modulus. The network is wrapped
+            for that. With `from_trained=False`.
         inplace: change `model` itself, not a copy.
         options: of `SpectralLinear` and `SpectralConv2d`: `select`, `axes`, `spacing`, `amplitude`, `bandwidth`; each
             goes to the layers that have it. `axes` counts those of every layer's own weight: (0, 1) is outputs and
             inputs of dense layers and convolutions alike, (1, 2, 3) is for convolutions alone.
 
     Returns:
-        the network; a complex one may be wrapped.
+        the network; a complex one is the `module` of a wrapper.
 
     Raises:
         ValueError: nothing to replace, a shared weight, or what the layers refuse, with the name of the layer.
@@ -212,11 +213,21 @@ def _dense(module: SpectralLinear | SpectralConv2d) -> nn.Module:
 def _complex_network(model: nn.Module) -> nn.Module:
     named = list(model.named_modules())
     first = next(place for place, (_, module) in enumerate(named) if isinstance(module, SPECTRAL))
+    is_complex = False
     for name, module in named[first:]:  # features are real before the first spectral layer
         made = _complex_form(module)
+        is_complex = isinstance(module, SPECTRAL) or (is_complex and not isinstance(made, c.RealInput))
         if made is not None:
             model = _replace(model, name, made.train(module.training))
+        elif is_complex and isinstance(module, _REAL_ONLY):
+            raise ValueError(f"{name}: {type(module).__name__} takes no complex features; put another in its place")
     return c.RealOutput(model)
+
+
+_REAL_ONLY = (
+    nn.GroupNorm, nn.LayerNorm, nn.modules.batchnorm._NormBase, nn.Hardtanh, nn.PReLU, nn.ELU, nn.Hardswish,
+    nn.Hardsigmoid, nn.Softplus, nn.Softmax, nn.LogSoftmax, nn.AdaptiveMaxPool2d, nn.LPPool2d, nn.Upsample,
+)  # fmt: skip
 
 
 _MAX_POOL = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")

@@ -61,7 +61,8 @@ def operators_allowed() -> bool:
 def direct(tensors: Sequence[Tensor]) -> bool:
     """Whether a kernel may be called on `tensors` without torch's dispatcher, which costs more than a small transform.
 
-    Nothing may watch: no derivatives, no compiler, no `vmap`, no mode such as `FakeTensorMode`.
+    Nothing may watch: no derivatives, no compiler, no `vmap`, no mode such as `FakeTensorMode`; and memory must hold
+    the numbers themselves, not their negatives, as it does for imaginary parts of conjugates.
     """
     first = tensors[0]
     return (
@@ -69,7 +70,7 @@ def direct(tensors: Sequence[Tensor]) -> bool:
         and not torch._C._are_functorch_transforms_active()
         and torch._C._len_torch_dispatch_stack() == 0
         and first.dtype in SUFFIX
-        and all(type(tensor) is Tensor and tensor.device.type == "cpu" for tensor in tensors)
+        and all(type(tensor) is Tensor and tensor.device.type == "cpu" and not tensor.is_neg() for tensor in tensors)
         and not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
     )
 
