@@ -296,3 +296,20 @@ def test_what_takes_no_complex_features_is_named(module: nn.Module) -> None:
     dense = nn.Conv2d(8, 8, 1)
     after = convert(nn.Sequential(convolution, dense, module), "dft", "0", "frequencies", **settings)
     assert after(torch.randn(2, 3, 8, 8)).shape == (2, 8, 6, 6)  # behind a dense layer features are real
+
+
+def test_a_refusal_leaves_the_network_as_it_was() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8))
+    with pytest.raises(ValueError, match="GroupNorm"):
+        convert(model, "dft", "all", "frequencies", from_trained=False, complex=True, inplace=True)
+    assert type(model[0]) is nn.Conv2d
+
+
+def test_complex_forms_come_once_a_module() -> None:
+    """timm's norms hold their activation; modules may stand in several places."""
+    norm, shared = timm.layers.BatchNormAct2d(8), nn.ReLU()
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), norm, shared, nn.Conv2d(8, 8, 1), shared)
+    made = convert(model, "dft", "conv", "frequencies", from_trained=False, complex=True)
+    assert [type(module).__name__ for module in made.module[1]] == ["ComplexBatchNorm2d", "Cardioid"]
+    assert made.module[2] is made.module[4]
+    assert made(torch.randn(2, 3, 8, 8)).shape == (2, 8, 6, 6)

@@ -1,7 +1,7 @@
 """Ordinary networks to spectral ones and back."""
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, cast
 
@@ -86,12 +86,15 @@ def convert(
     if parametrisation == "frequencies" and from_trained:
         options.setdefault("amplitude", True)
     settings = {"transform": transform, "parametrisation": parametrisation, "keep": keep, "complex": complex, **options}
+    forms = _complex_forms(model, chosen) if complex else {}
     for name, module in chosen.items():
         try:
             model = _replace(model, name, _spectral(module, from_trained, settings))
         except ValueError as error:
             raise ValueError(f"{name or 'the layer'}: {error}") from None
-    return _complex_network(model) if complex else model
+    for name, form in forms.items():
+        model = _replace(model, name, form)
+    return c.RealOutput(model) if complex else model
 
 
 def to_dense(model: nn.Module, inplace: bool = False) -> nn.Module:
@@ -210,18 +213,31 @@ def _dense(module: SpectralLinear | SpectralConv2d) -> nn.Module:
     return made.train(module.training)
 
 
-def _complex_network(model: nn.Module) -> nn.Module:
-    named = list(model.named_modules())
-    first = next(place for place, (_, module) in enumerate(named) if isinstance(module, SPECTRAL))
-    is_complex = False
-    for name, module in named[first:]:  # features are real before the first spectral layer
-        made = _complex_form(module)
-        is_complex = isinstance(module, SPECTRAL) or (is_complex and not isinstance(made, c.RealInput))
-        if made is not None:
-            model = _replace(model, name, made.train(module.training))
-        elif is_complex and isinstance(module, _REAL_ONLY):
-            raise ValueError(f"{name}: {type(module).__name__} takes no complex features; put another in its place")
-    return c.RealOutput(model)
+def _complex_forms(model: nn.Module, chosen: Collection[str]) -> dict[str, nn.Module]:
+    """What takes complex features in place of modules that do not, by name, where the layers of `chosen` are complex.
+
+    Raises:
+        ValueError: a module has no such form.
+    """
+    forms: dict[str, nn.Module] = {}
+    made: dict[nn.Module, nn.Module | None] = {}  # one for a module of several names
+    begun = is_complex = False
+    replaced = None
+    for name, module in model.named_modules(remove_duplicate=False):
+        if replaced is not None and name.startswith(f"{replaced}."):
+            continue
+        if name in chosen or isinstance(module, SPECTRAL):
+            begun = is_complex = True
+        elif begun:  # features are real before
+            if module not in made:
+                made[module] = _complex_form(module)
+            form = made[module]
+            if form is not None:
+                forms[name], replaced = form.train(module.training), name
+                is_complex = is_complex and not isinstance(form, c.RealInput)
+            elif is_complex and isinstance(module, _REAL_ONLY):
+                raise ValueError(f"{name}: {type(module).__name__} takes no complex features; put another in its place")
+    return forms
 
 
 _REAL_ONLY = (
