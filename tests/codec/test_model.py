@@ -1,6 +1,7 @@
 """`compress`, `CompressedModel` and `load`, on every kind of layer, method and target."""
 
 import copy
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from wavpool.codec import CompressedModel, WvpError, compress, finetune, load
-from wavpool.codec.compression import Event
+from wavpool.codec.compression import FALL, Event
 from wavpool.codec.methods import names
 
 
@@ -162,11 +163,14 @@ def test_layers_with_a_forward_of_their_own_are_rounded_by_their_sensitivity(net
     images = digits()[0]
     own = nn.Sequential(OwnLinear(64, 48), nn.BatchNorm1d(48), nn.ReLU(), nn.Linear(48, 10)).eval()
     own.load_state_dict(network.state_dict())
-    errors = []
+    unseen, errors = images[1200:], []
     for calibration in (images[:600], None):
-        compressed = compress(own, calibration=calibration, max_bytes=1200)
-        assert 0.9 * 1200 < compressed.nbytes <= 1200
-        errors.append(float((compressed.to_model()(images[1200:]) - own(images[1200:])).detach().square().mean()))
+        product = 1.0
+        for limit in (1100, 1200, 1300):  # such small files are a matter of luck one by one
+            compressed = compress(own, calibration=calibration, max_bytes=limit)
+            assert 0.9 * limit < compressed.nbytes <= limit
+            product *= float((compressed.to_model()(unseen) - own(unseen)).detach().square().mean())
+        errors.append(product ** (1 / 3))
     assert errors[0] < 0.8 * errors[1]
 
 
@@ -183,18 +187,25 @@ def test_max_drop_by_a_function(network: nn.Module) -> None:
 
 def test_fine_tuning_pays(network: nn.Module) -> None:
     images, _ = digits()
-    events: list[Event] = []
-    plain = compress(network, calibration=images[:1200], max_bytes=600)
-    tuned = compress(network, calibration=images[:1200], max_bytes=600, finetune=60, progress=events.append)
-    assert tuned.attributes["finetune"] == "60"
-    assert {event.total for event in events if event.stage == "fine-tuning"} == {60 * 16}
     truth = network(images[1200:]).log_softmax(1)
-    loss = [
-        float(F.kl_div(model.to_model()(images[1200:]).log_softmax(1), truth, reduction="batchmean", log_target=True))
-        for model in (plain, tuned)
-    ]
-    assert loss[1] < 0.95 * loss[0]
-    assert max(plain.nbytes, tuned.nbytes) <= 600
+
+    def loss(compressed: CompressedModel) -> float:
+        found = compressed.to_model()(images[1200:]).log_softmax(1)
+        return float(F.kl_div(found, truth, reduction="batchmean", log_target=True))
+
+    changes = []
+    for step in (1.25, 1.5, 1.75):
+        plain, tuned = (compress(network, calibration=images[:1200], step=step, finetune=epochs) for epochs in (0, 60))
+        assert tuned.attributes["finetune"] == "60"
+        changes.append(math.log(loss(tuned) / loss(plain)) + FALL * math.log(tuned.nbytes / plain.nbytes))
+    assert sum(changes) / len(changes) < -0.05
+
+
+def test_fine_tuning_for_a_size(network: nn.Module) -> None:
+    events: list[Event] = []
+    tuned = compress(network, calibration=digits()[0][:1200], max_bytes=600, finetune=20, progress=events.append)
+    assert 0.9 * 600 < tuned.nbytes <= 600
+    assert {event.total for event in events if event.stage == "fine-tuning"} == {20 * 16}
 
 
 def test_fine_tuning_is_repeatable(network: nn.Module) -> None:
