@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import wavpool
 from wavpool.layers import WavPool
@@ -98,6 +99,39 @@ def test_functional_dropout_is_off() -> None:
         torch.manual_seed(seed)
         counts.append([part.dead for part in wavpool.inspect(model, (3, 32, 32), images).parts])
     assert counts[0] == counts[1]
+
+
+class Scaled(nn.Module):
+    """A parameter of its own beside a child's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.fc = nn.Linear(100, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.scale * self.fc(x)
+
+
+@pytest.mark.parametrize(
+    ("model", "size"),
+    [
+        (Scaled(), (100,)),
+        (nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), (5, 8)),
+        (timm.create_model("vit_tiny_patch16_224", img_size=32, num_classes=4), (3, 32, 32)),
+        (timm.create_model("densenet121", num_classes=4), (3, 32, 32)),
+    ],
+    ids=["scaled", "transformer", "vit", "densenet"],
+)
+def test_flops_are_those_of_the_whole(model: nn.Module, size: tuple[int, ...]) -> None:
+    found = wavpool.inspect(model, size, probes=2)
+    with FlopCounterMode(display=False) as counter:
+        model.eval()(torch.zeros(1, *size))
+    assert found.flops == counter.get_total_flops() > 0
+    assert {part.layer: part.flops for part in found.parts}.get("fc", 2000) == 2000
+    lines = str(found).splitlines()[:-1]
+    assert len({len(line) for line in lines}) == 1
+    assert all(len(line.split()) >= 4 for line in lines), "columns stand apart"
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,9 @@ class TrainConfig(StrictModel):
     devices: PositiveInt | Literal["auto"] = Field(1, description="devices on each node, or auto for all")
     strategy: str = Field("auto", description="Lightning strategy for several devices: ddp, fsdp, ...")
     num_nodes: PositiveInt = Field(1, description="machines, started by torchrun or Slurm")
-    mlflow: str | None = Field(None, description="URI of an MLflow server, or a folder, that logs the run, too")
+    mlflow: str | None = Field(
+        None, description="URI of an MLflow server or data base, or a folder, that logs the run, too"
+    )
 
     @model_validator(mode="after")
     def _warmup_is_used(self) -> Self:

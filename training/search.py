@@ -72,7 +72,9 @@ class SearchConfig(StrictModel):
         "validation_f1_macro", description="column of the history to optimise"
     )
     epoch: Literal["best", "last"] = Field("best", description="the epoch whose objective counts")
-    trials: PositiveInt = Field(35, description="finished trials wanted, those of earlier runs counted")
+    trials: PositiveInt = Field(
+        35, description="finished trials wanted, those of earlier runs counted; each further worker may add one"
+    )
     startup_trials: PositiveInt = Field(5, description="random trials before the guided ones")
     workers: PositiveInt = Field(1, description="processes that run trials")
     storage: str | None = Field(None, description="Optuna storage URL; none: study.db in the output folder")

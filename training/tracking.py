@@ -24,13 +24,22 @@ def logger(config: TrainConfig) -> MLFlowLogger:
     """
     _reach(str(config.mlflow))
     try:
-        made = MLFlowLogger(experiment_name=config.data, run_name=config.name, tracking_uri=config.mlflow)
+        made = MLFlowLogger(experiment_name=config.data, run_name=config.name, **_store(str(config.mlflow)))
         made.log_hyperparams(config.model_dump(mode="json"))
     except ModuleNotFoundError as error:
         raise ConfigError("--mlflow needs MLflow; pip install mlflow") from error
     except Exception as error:  # MLflow raises whatever its transport does
         raise ConfigError(f"MLflow at {config.mlflow} cannot be used: {str(error).splitlines()[0]}") from error
     return made
+
+
+def _store(place: str) -> dict[str, Any]:
+    """Where MLflow keeps runs: at a URI, or in a folder as a data base and files, since plain folders it refuses."""
+    if ":" in place:
+        return {"tracking_uri": place}
+    folder = Path(place).absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    return {"tracking_uri": f"sqlite:///{folder / 'mlflow.db'}", "artifact_location": (folder / "artifacts").as_uri()}
 
 
 def _reach(uri: str) -> None:

@@ -10,6 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .layers import BandLinear, ComplexBatchNorm2d, WavPool
 
+_WIDTHS = (28, 15, 10, 12, 13, 9, 13)  # least ones of the printed columns
 BAND_NAMES = ("horizontal", "vertical", "diagonal", "approximation")
 
 
@@ -71,20 +72,25 @@ class Inspection:
 
     def __str__(self) -> str:
         unreachable = sum(part.unreachable for part in self.parts)
-        head = f"{'layer':<28}{'band':<15}{'size':<10}{'parameters':>12}{'unreachable':>13}{'silent':>9}{'FLOPs':>13}"
+        sums = self.total, unreachable, self.dead - unreachable, self.flops
+        table: list[tuple[str, ...]] = [("layer", "band", "size", "parameters", "unreachable", "silent", "FLOPs")]
+        for part in self.parts:
+            counts = part.parameters, part.unreachable, part.silent, part.flops
+            table.append((part.layer, part.band, "x".join(map(str, part.size)), *(f"{count:,}" for count in counts)))
+        table.append(("total", "", "", *(f"{count:,}" for count in sums)))
+        longest = [max(map(len, column)) + 1 for column in zip(*table, strict=True)]
+        widths = [max(least, needed) for least, needed in zip(_WIDTHS, longest, strict=True)]
         rows = [
-            f"{part.layer:<28}{part.band:<15}{'x'.join(map(str, part.size)):<10}"
-            f"{part.parameters:>12,}{part.unreachable:>13,}{part.silent:>9,}{part.flops:>13,}"
-            for part in self.parts
+            "".join(f"{cell:{'<' if place < 3 else '>'}{widths[place]}}" for place, cell in enumerate(row))
+            for row in table
         ]
-        total = (
-            f"{'total':<53}{self.total:>12,}{unreachable:>13,}{self.dead - unreachable:>9,}{self.flops:>13,}\n"
+        sentence = (
             f"{self.dead:,} of {self.total:,} parameters ({self.dead / max(1, self.total):.0%}) are dead: "
             f"{unreachable:,} cannot reach the output by structure"
             f"{self._confirmation}, "
             f"{self.dead - unreachable:,} had no gradient on {self.probes} probe images."
         )
-        return "\n".join([head, *rows, total])
+        return "\n".join([*rows, sentence])
 
 
 def inspect(
@@ -178,13 +184,23 @@ def _unreachable(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _flops(model: nn.Module, image: Tensor) -> dict[str, int]:
-    """FLOPs of every module, by name."""
+    """FLOPs of every module itself, without its children's, by name."""
     counter = FlopCounterMode(display=False, depth=64)
-    with torch.no_grad(), counter:
+    with torch.enable_grad(), counter:  # without gradients torch's transformer layers run as one kernel, uncounted
         model(image)
     root = type(model).__name__
     counts = counter.get_flop_counts()
-    return {name.removeprefix(root).removeprefix("."): sum(ops.values()) for name, ops in counts.items()}
+    called = {name.removeprefix(root).removeprefix("."): sum(ops.values()) for name, ops in counts.items()}
+    own: dict[str, int] = {}
+
+    def add(name: str, module: nn.Module) -> int:
+        """Fill in `own`; returns what the module takes with its children."""
+        children = sum(add(f"{name}.{key}".removeprefix("."), child) for key, child in module.named_children())
+        own[name] = max(0, called[name] - children) if name in called else 0  # a child may run outside of its parent
+        return called.get(name, children)
+
+    add("", model)
+    return own
 
 
 def _parts(
@@ -193,6 +209,8 @@ def _parts(
     # A weight that is tied to another module's counts once, where it comes first.
     own = {key: p for key, p in module.named_parameters(recurse=False) if (f"{name}.{key}" if name else key) in zeros}
     if not own:
+        if flops[name]:  # such as the products of attention
+            yield Part(name, "", (), 0, 0, 0, flops[name])
         return
     bands = module.groups if isinstance(module, BandLinear) else 1
     size = tuple(module.kernel_size) if isinstance(module, nn.Conv2d) else ()
@@ -209,5 +227,5 @@ def _parts(
     # A band that cannot reach the output is not computed.
     computed = sum(part.unreachable < part.parameters for part in parts)
     for part in parts:
-        cost = flops.get(name, 0) // computed if part.unreachable < part.parameters else 0
+        cost = flops[name] // computed if part.unreachable < part.parameters else 0
         yield replace(part, flops=cost)

@@ -394,6 +394,16 @@ class TestMistakes:
             claim(tmp_path, {})
 
 
+@pytest.mark.parametrize("method", ["kmeans", "fixed"])
+def test_a_finished_search_of_distinct_strengths_finds_nothing_more(subject: Subject, tmp_path: Path, method: str):
+    """Of these methods many strengths make one file, which is no smaller than itself."""
+    curves = [Curve(method)]
+    first = sweep(tmp_path, subject, curves, [0.5, 2.0, 6.0])
+    cliffs = read_cliffs(tmp_path)
+    assert sweep(tmp_path, subject, curves, [0.5, 2.0, 6.0]) == first
+    assert read_cliffs(tmp_path) == cliffs
+
+
 def test_without_a_cliff_its_table_has_a_header_alone(subject: Subject, tmp_path: Path):
     sweep(tmp_path, subject, CURVES[:1], STRENGTHS[:1], cliff=False)
     assert (tmp_path / "cliffs.csv").read_text().splitlines() == [",".join(CLIFF_COLUMNS)]

@@ -171,6 +171,15 @@ def test_a_run_is_logged_in_mlflow(make_config: MakeConfig, tmp_path: Path, monk
     check_logged(mlflow.MlflowClient(store), config.name, metrics)
 
 
+def test_a_run_is_logged_in_a_folder(make_config: MakeConfig, tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    config = make_config(**DIGITS, kernel="dct", epochs=1, mlflow=str(tmp_path / "logged"))
+    metrics = fit(config, tmp_path / "run", progress=False)
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'logged' / 'mlflow.db'}")
+    check_logged(client, config.name, metrics)
+    assert list((tmp_path / "logged" / "artifacts").rglob("metrics.json"))
+
+
 def check_logged(client: Any, name: str, metrics: dict[str, Any]) -> None:
     """The client's only run is that of the name, with the command's settings, the numbers found, and the files."""
     experiment = client.get_experiment_by_name("digits")

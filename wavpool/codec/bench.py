@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import math
 import time
@@ -167,11 +168,11 @@ class Bench:
         """Measure both sides of where a figure crosses its target; nothing where it does not."""
 
         def holds(row: Row) -> bool:
-            weaker = [each["bytes"] for strength, each in known.items() if strength < row["strength"]]
+            weaker = [each["bytes"] for each in known.values() if each["strength"] < row["strength"]]
             return bool(row[figure] <= target) and row["bytes"] < min(weaker, default=math.inf)
 
         def measure(strength: float) -> Row:
-            row = self.measure(curve, methods.distinct(curve.method, strength))
+            row = self.measure(curve, strength)
             largest = max((each["bytes"] for each in known.values()), default=0)
             if strength < min(known, default=0.0) and row["bytes"] < (1 + SATURATED) * largest:
                 known[strength] = row
@@ -179,7 +180,8 @@ class Bench:
             return row
 
         with contextlib.suppress(NothingHolds):
-            bisect(measure, holds, precision=precision, known=known)
+            distinct = functools.partial(methods.distinct, curve.method)
+            bisect(measure, holds, precision=precision, known=known, distinct=distinct)
 
     def _figures(self, model: nn.Module) -> Row:
         figures = evaluate(predict(model, self.data), self.original)

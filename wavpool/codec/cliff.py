@@ -57,6 +57,7 @@ def bisect(
     factor: float = 2.0,
     precision: float = 1 / 16,
     known: dict[float, T] | None = None,
+    distinct: Callable[[float], float] = float,
 ) -> Found[T]:
     """The largest strength whose measurement holds, on a logarithmic scale.
 
@@ -72,6 +73,7 @@ def bisect(
         factor: by which the bracket grows, greater than 1.
         precision: octaves between the result and a strength that fails.
         known: measurements that need not be repeated; what is measured is added to it.
+        distinct: from a strength to the one that stands for all that measure the same; only such are measured.
 
     Raises:
         NothingHolds: no strength down to 2**-12 holds.
@@ -87,18 +89,24 @@ def bisect(
         return holds(tried[strength])
 
     if not tried:
-        good(start)
+        good(distinct(start))
     low = max((strength for strength, result in tried.items() if holds(result)), default=None)
     high = min((strength for strength in tried if low is None or strength > low), default=None)
     while low is None and high is not None:
-        if high < 1 / LARGEST:
+        weaker = distinct(high / factor)
+        if high < 1 / LARGEST or weaker >= high:
             raise NothingHolds("even the weakest compression does not keep the promise: allow more")
-        low, high = (high / factor, high) if good(high / factor) else (None, high / factor)
+        low, high = (weaker, high) if good(weaker) else (None, weaker)
     while high is None and low is not None and low < LARGEST:
-        low, high = (low * factor, None) if good(low * factor) else (low, low * factor)
+        stronger = distinct(low * factor)
+        if stronger <= low:
+            break
+        low, high = (stronger, None) if good(stronger) else (low, stronger)
     assert low is not None
     while high is not None and math.log2(high / low) > precision:
-        middle = math.sqrt(low * high)
+        middle = distinct(math.sqrt(low * high))
+        if not low < middle < high:
+            break
         low, high = (middle, high) if good(middle) else (low, middle)
     return Found(low, tried[low], tried)
 
