@@ -50,7 +50,7 @@ class Grid:
             object.__setattr__(self, "levels_back", self.columns + 1)
         for name in ("inputs", "outputs", "rows", "columns", "levels_back"):
             value = getattr(self, name)
-            if not isinstance(value, int) or not 1 <= value <= LIMIT:
+            if not isinstance(value, int | np.integer) or not 1 <= value <= LIMIT:
                 raise UserError(f"{name} must be a whole number from 1 to {LIMIT:,}, got {value!r}")
         if self.gate_outputs not in (1, 2):
             raise UserError(f"gate_outputs must be 1 or 2, got {self.gate_outputs}")

@@ -152,8 +152,7 @@ class Bench:
             if collapse > 0:
                 self._approach(curve, "drop", collapse, 1 / 2, known)
         points = [
-            Point(row["bytes"], Estimate(row["drop"], row["drop_low"], row["drop_high"]))
-            for row in {row["strength"]: row for row in known.values()}.values()
+            Point(row["bytes"], Estimate(row["drop"], row["drop_low"], row["drop_high"])) for row in known.values()
         ]
         found = {f"{target:g}": critical_size(points, target) for target in TARGETS}
         found["knee"] = knee(points, self.original_bytes, collapse)

@@ -8,7 +8,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import Tensor, nn
 
 from ..layers import BandLinear
-from ..layers.geometry import check_image, to_size
+from ..layers.geometry import to_size
 from ._base import FEATURE_CFG, ChainModel, image_cfg, paper_cfg
 
 __all__ = ["VanillaMLP"]
@@ -19,10 +19,8 @@ class ImageLinear(BandLinear):
 
     def __init__(self, in_chans: int, size: tuple[int, int], hidden: int, **kwargs: Any) -> None:
         super().__init__(in_chans, size, hidden, bands=1, **kwargs)
-        self.size = size
 
     def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
-        check_image(x, self.in_channels, self.size)
         return nn.functional.linear(x.flatten(1), self.weight.flatten(1), self.bias)[:, :, None, None]
 
 
@@ -64,7 +62,7 @@ class VanillaMLP(ChainModel):
             parts = {"fc": dense, "bn": nn.BatchNorm2d(width, device=device, dtype=dtype)} if norm else {"fc": dense}
             parts |= {"act": act_layer(), "drop": nn.Dropout(drop_rate)}
             stages += [(f"{name}{index}", module, width, max(size)) for name, module in parts.items()]
-        self._set_stages(stages)
+        self._set_stages(stages, size)
         self._set_head(global_pool, device, dtype)
 
 

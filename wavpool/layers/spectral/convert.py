@@ -1,6 +1,7 @@
 """Ordinary networks to spectral ones and back."""
 
 import copy
+import reprlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any, cast
@@ -114,7 +115,9 @@ def to_dense(model: nn.Module, inplace: bool = False) -> nn.Module:
 def _writable(model: Any, inplace: bool) -> nn.Module:
     """The model or a copy of it; TypeError unless it is a module."""
     if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {model!r}; timm.create_model makes one of a name")
+        raise TypeError(
+            f"model must be a torch.nn.Module, got {reprlib.repr(model)}; timm.create_model makes one of a name"
+        )
     return model if inplace else copy.deepcopy(model)
 
 
