@@ -19,8 +19,10 @@ name               images                                      split="paper"    
 =================  ==========================================  ========================  ===========================
 
 The paper's split is consecutive runs of the official training split in file order; the official one holds out 5,000
-training images, drawn with a seed, for validation. Files are the official ones, checked by digest each time they are
-read: see :mod:`generators.files` for where they are looked for, :mod:`generators.download` for how they are fetched.
+training images, drawn with a seed, for validation. split="whole" is the official one but trains on the held-out images
+too: for a final training, after all choices were made on split="official". Files are the official ones, checked by
+digest each time they are read: see :mod:`generators.files` for where they are looked for, :mod:`generators.download`
+for how they are fetched.
 """
 
 from __future__ import annotations
@@ -80,7 +82,7 @@ def load_data(
 
     Args:
         name: one of :data:`DATASETS`.
-        split: "paper" or "official"; see the table above.
+        split: "paper", "official" or "whole"; see the table above.
         color: "gray" (ITU-R 601, equal to Pillow's "L"), "rgb" (gray is repeated) or None for the data set's own.
         data_dir: a folder to search before those of ``$WAVPOOL_DATA`` and the cache.
         download: fetch what no folder has, into the cache.

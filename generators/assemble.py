@@ -39,7 +39,8 @@ def assemble(
         parts = paper_parts(len(images), options.limit)
     else:
         test_images, test_labels = read_test()
-        parts = official_parts(len(images), len(test_images), options.limit, options.seed, held_out)
+        whole = options.split == "whole"
+        parts = official_parts(len(images), len(test_images), options.limit, options.seed, held_out, whole)
     return Data(
         name=name,
         train=to_split(images[parts.train], labels[parts.train], options.color),

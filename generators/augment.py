@@ -2,7 +2,7 @@
 
 The random numbers of an epoch are drawn at once, on the CPU, so that they are the same whatever the device and the
 batch size; a batch is then made by one gather. Sources: crop and flip, He et al. 2016 (arXiv 1512.03385, section 4.2);
-cutout, DeVries and Taylor 2017 (arXiv 1708.04552).
+alternating flip, Jordan 2024 (arXiv 2404.00498); cutout, DeVries and Taylor 2017 (arXiv 1708.04552).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from generators.errors import DataError
 
 PADDINGS = ("zero", "reflect")
+FLIPS = (False, True, "alternate")
 
 
 @dataclass(frozen=True)
@@ -24,19 +25,22 @@ class Augment:
 
     Attributes:
         pad: pixels of padding on every side before a crop of the original size is taken at random; 0: no crop.
-        flip: mirror left and right with probability one half.
+        flip: mirror left and right with probability one half; "alternate" draws each image's side once and mirrors it
+            in every second epoch, so that two epochs show both sides of every image.
         cutout: side of a black square at a random centre, in pixels; 0: none.
         padding: "zero" or "reflect" (the edge pixel is not repeated).
     """
 
     pad: int = 0
-    flip: bool = False
+    flip: bool | str = False
     cutout: int = 0
     padding: str = "zero"
 
     def __post_init__(self) -> None:
         if self.padding not in PADDINGS:
             raise DataError(f"no padding is called {self.padding!r}; choose one of {', '.join(PADDINGS)}")
+        if self.flip not in FLIPS:
+            raise DataError(f'flip must be True, False or "alternate", not {self.flip!r}')
         if self.pad < 0 or self.cutout < 0:
             raise DataError(f"padding and cutout count pixels and cannot be negative ({self.pad}, {self.cutout})")
 
@@ -116,19 +120,20 @@ def _window(size: int, centre: torch.Tensor, side: int) -> torch.Tensor:
 
 
 # Strengths that are usual for 32x32, in proportion for other sizes: (pad, cutout) as fractions of the shorter side.
-_NAMED = {
+_NAMED: dict[str, tuple[int, bool | str, int, str]] = {
     "crop": (8, False, 0, "zero"),
     "flip": (0, True, 0, "zero"),
     "crop_flip": (8, True, 0, "zero"),
     "crop_reflect": (8, False, 0, "reflect"),
     "crop_flip_reflect": (8, True, 0, "reflect"),
     "crop_flip_cutout": (8, True, 2, "zero"),
+    "crop_alternate_reflect": (16, "alternate", 0, "reflect"),
 }
 AUGMENTS = tuple(_NAMED)
 
 
 def named_augment(name: str, img_size: int | tuple[int, int]) -> Augment:
-    """The augmentation of a name in :data:`AUGMENTS`; pad is an eighth, cutout half of the shorter side."""
+    """The augmentation of a name in :data:`AUGMENTS`, with pad and cutout in proportion to the shorter side."""
     if name not in _NAMED:
         raise DataError(f"no augmentation is called {name!r}; choose one of {', '.join(AUGMENTS)}")
     side = img_size if isinstance(img_size, int) else min(img_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from generators.errors import DataError
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 Statistics = float | Sequence[float] | None
-_SHUFFLE, _AUGMENT = 0, 1  # separate random streams: augmentation leaves the order of the images alone
+_SHUFFLE, _AUGMENT, _SIDE = 0, 1, 2  # separate random streams: augmentation leaves the order of the images alone
 
 
 class BatchLoader:
@@ -100,7 +101,8 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         device = self.split.images.device
-        order, draw = self._order(), self._draw()
+        order = self._order()
+        draw = self._draw(order)
         order = order.to(device) if order is not None else None
         draw = draw.map(lambda tensor: tensor.to(device)) if draw is not None else None
         for number in range(len(self)):
@@ -133,12 +135,15 @@ class BatchLoader:
             return None
         return self._share(order)
 
-    def _draw(self) -> Draw | None:
+    def _draw(self, order: torch.Tensor | None) -> Draw | None:
         if self.augment is None:
             return None
         height, width = self.split.images.shape[2:]
-        draw = self.augment.draw(len(self.split), (height, width), self._generator(_AUGMENT))
-        return draw.map(self._share)
+        draw = self.augment.draw(len(self.split), (height, width), self._generator(_AUGMENT)).map(self._share)
+        if self.augment.flip != "alternate":
+            return draw
+        side = torch.rand(len(self.split), generator=self._generator(_SIDE, epoch=0)) < 0.5
+        return replace(draw, flip=(side if order is None else side[order]) ^ bool(self.epoch % 2))
 
     def _share(self, everything: torch.Tensor) -> torch.Tensor:
         """This process's part of a tensor that has one row for each image, filled up from the beginning."""
@@ -147,8 +152,9 @@ class BatchLoader:
         positions = torch.arange(self.rank, self.num_samples * self.num_replicas, self.num_replicas)
         return everything[positions % len(everything)]
 
-    def _generator(self, stream: int) -> torch.Generator:
-        mixed = np.random.SeedSequence([self.seed, self.epoch, stream]).generate_state(1, np.uint64)
+    def _generator(self, stream: int, epoch: int | None = None) -> torch.Generator:
+        epoch = self.epoch if epoch is None else epoch
+        mixed = np.random.SeedSequence([self.seed, epoch, stream]).generate_state(1, np.uint64)
         return torch.Generator().manual_seed(int(mixed[0] >> np.uint64(1)))
 
 

@@ -48,7 +48,8 @@ def load(options: Options, source: Source = SOURCE, records: int = RECORDS, held
     if options.split == "paper":
         parts = paper_parts(len(TRAIN) * records, options.limit)
     else:
-        parts = official_parts(len(TRAIN) * records, records, options.limit, options.seed, held_out)
+        whole = options.split == "whole"
+        parts = official_parts(len(TRAIN) * records, records, options.limit, options.seed, held_out, whole)
     used = np.concatenate([parts.train, parts.validation] + ([] if parts.official_test else [parts.test]))
     numbers = [int(number) for number in np.unique(used // records)]
     keys = [TRAIN[number] for number in numbers] + ([TEST] if parts.official_test else [])

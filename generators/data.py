@@ -12,7 +12,7 @@ import torch
 
 from generators.errors import DataError
 
-SPLITS = ("paper", "official")
+SPLITS = ("paper", "official", "whole")
 COLORS = ("gray", "rgb")
 Limit = tuple[int, int, int]
 

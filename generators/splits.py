@@ -43,14 +43,20 @@ def paper_parts(num_train: int, limit: Limit | None = None) -> Parts:
 
 
 def official_parts(
-    num_train: int, num_test: int, limit: Limit | None = None, seed: int = 0, held_out: int = HELD_OUT
+    num_train: int,
+    num_test: int,
+    limit: Limit | None = None,
+    seed: int = 0,
+    held_out: int = HELD_OUT,
+    whole: bool = False,
 ) -> Parts:
     """The official splits, with ``held_out`` training images, drawn with ``seed``, set apart for validation.
 
+    With ``whole`` they stay among the training images too: for a final training, whose settings were chosen before.
     A ``limit`` keeps the first images of each part, in file order.
     """
     order = np.random.RandomState(seed).permutation(num_train)
-    train, validation = np.sort(order[held_out:]), np.sort(order[:held_out])
+    train, validation = np.sort(order[0 if whole else held_out :]), np.sort(order[:held_out])
     sizes = (len(train), len(validation), num_test)
     if limit is not None:
         check_sizes(limit, sizes, "the official split")

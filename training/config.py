@@ -50,8 +50,10 @@ class TrainConfig(StrictModel):
 
     # data
     data: str = Field("digits", description="data set: digits, mnist, fashion_mnist, cifar10, cifar100 or svhn")
-    split: Literal["paper", "official"] = Field(
-        "paper", description="paper: 10,000 / 4,000 / 4,000 images of the training files; official: the whole set"
+    split: Literal["paper", "official", "whole"] = Field(
+        "paper",
+        description="paper: 10,000 / 4,000 / 4,000 images of the training files; official: the official test images, "
+        "5,000 training images held out for validation; whole: the same, but trained on all training images",
     )
     split_seed: int = Field(0, ge=0, lt=2**32, description="seed of the held-out validation part, where there is one")
     color: Literal["gray", "rgb"] | None = Field(None, description="colour of the images; none: as the data set has it")
@@ -104,8 +106,10 @@ class TrainConfig(StrictModel):
     momentum: float = Field(0.9, ge=0, lt=1, description="momentum, where the optimiser has one")
     weight_decay: float = Field(0.0, ge=0, description="weight decay, not applied to biases and norms")
     optimizer_kwargs: dict[str, Any] = Field({}, description="further arguments of the optimiser")
-    schedule: Literal["constant", "cosine", "onecycle"] = Field("constant", description="learning rate schedule")
-    warmup_epochs: float = Field(0.0, ge=0, description="linear warm-up of the constant and cosine schedules")
+    schedule: Literal["constant", "cosine", "linear", "onecycle"] = Field(
+        "constant", description="learning rate schedule; cosine and linear end at 0"
+    )
+    warmup_epochs: float = Field(0.0, ge=0, description="linear warm-up of all schedules but onecycle")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing of the training loss")
     mixup: float = Field(0.0, ge=0, description="MixUp's alpha; 0: off")
     cutmix: float = Field(0.0, ge=0, description="CutMix's alpha; 0: off; with mixup each batch draws one of the two")

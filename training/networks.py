@@ -150,6 +150,8 @@ def build_schedule(config: TrainConfig, optimizer: torch.optim.Optimizer, steps:
         parts.append(LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup))
     if config.schedule == "cosine":
         parts.append(CosineAnnealingLR(optimizer, T_max=max(steps - warmup, 1)))
+    elif config.schedule == "linear":
+        parts.append(LinearLR(optimizer, start_factor=1, end_factor=0, total_iters=max(steps - warmup, 1)))
     elif warmup:
         return parts[0]
     return SequentialLR(optimizer, parts, milestones=[warmup]) if len(parts) == 2 else next(iter(parts), None)

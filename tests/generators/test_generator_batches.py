@@ -172,6 +172,23 @@ def test_flip_alone_gives_the_image_or_its_mirror():
     assert 60 < int(same.sum()) < 140
 
 
+def test_alternating_flips_show_both_sides_of_every_image_in_two_epochs():
+    split = Split(make_split(60).images, torch.arange(60))
+    loader = BatchLoader(split, 16, shuffle=True, seed=3, augment=Augment(flip="alternate"))
+    plain, mirrored = split.images.float() / 255, split.images.flip(-1).float() / 255
+    sides = []
+    for epoch in range(4):
+        loader.set_epoch(epoch)
+        images, labels = collect(loader)
+        flipped = (images == mirrored[labels]).flatten(1).all(1)
+        assert torch.equal(images, torch.where(flipped[:, None, None, None], mirrored[labels], plain[labels]))
+        sides.append(flipped[labels.argsort()])
+    assert 15 < int(sides[0].sum()) < 45
+    assert torch.equal(sides[1], ~sides[0])
+    assert torch.equal(sides[2], sides[0])
+    assert torch.equal(sides[3], sides[1])
+
+
 def test_cutout_blackens_one_square():
     images = torch.full((300, 2, 12, 12), 9, dtype=torch.uint8)
     augment = Augment(cutout=4)
@@ -200,6 +217,7 @@ def test_names_scale_with_the_image():
     assert named_augment("crop_flip_cutout", 32) == Augment(pad=4, flip=True, cutout=16)
     assert named_augment("crop", (28, 40)) == Augment(pad=3)
     assert named_augment("crop_reflect", 8) == Augment(pad=1, padding="reflect")
+    assert named_augment("crop_alternate_reflect", 32) == Augment(pad=2, flip="alternate", padding="reflect")
 
 
 class LargestFloat(TorchDispatchMode):
@@ -252,7 +270,7 @@ def test_wrong_options(options, reason):
 
 
 def test_wrong_augmentations():
-    for options in ({"pad": -1}, {"cutout": -1}, {"padding": "edge"}):
+    for options in ({"pad": -1}, {"cutout": -1}, {"padding": "edge"}, {"flip": "never"}):
         with pytest.raises(DataError):
             Augment(**options)
     with pytest.raises(DataError, match="use zero padding"):

@@ -76,6 +76,15 @@ def test_official_split(name, find_data):
     assert np.array_equal(data.train.labels, np.delete(labels, held_out))
 
 
+def test_whole_split_trains_on_the_held_out_images_too(name, find_data):
+    images, labels = whole_training_split(name, find_data)
+    official, whole = (load_data(name, split=split, download=False) for split in ("official", "whole"))
+    assert np.array_equal(whole.train.images, images)
+    assert np.array_equal(whole.train.labels, labels)
+    for part in ("validation", "test"):
+        assert torch.equal(getattr(whole, part).images, getattr(official, part).images)
+
+
 def test_seed_chooses_the_held_out_part(find_data):
     find_data("mnist")
     zero, one, again = (

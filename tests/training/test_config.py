@@ -22,7 +22,7 @@ from training.search import load_search
         (["--lr", "fast"], "'lr': input should be a valid number"),
         (["--lr", "nan"], "'lr': input should be a finite number"),
         (["--epochs", "1.5"], "'epochs': input should be a valid integer"),
-        (["--schedule", "cosin"], "'constant', 'cosine' or 'onecycle'"),
+        (["--schedule", "cosin"], "'constant', 'cosine', 'linear' or 'onecycle'"),
         (["--limit", "10", "10"], "--limit takes 3 numbers: at most so many training, validation and test images"),
         (["--limit", "a", "b", "c"], "test images; not a b c"),
         (["--limit", "10", "10", "5000"], "300"),

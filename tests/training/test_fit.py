@@ -166,6 +166,7 @@ def test_weights_are_averaged_and_validated(make_config: MakeConfig) -> None:
         ({"schedule": "constant", "warmup_epochs": 1}, [1 / 3, 2 / 3, 1, 1, 1, 1, 1, 1]),
         ({"schedule": "cosine"}, [1, 0.96, 0.85, 0.69, 0.5, 0.31, 0.15, 0.04]),
         ({"schedule": "cosine", "warmup_epochs": 1}, [1 / 3, 2 / 3, 1, 0.93, 0.75, 0.5, 0.25, 0.07]),
+        ({"schedule": "linear", "warmup_epochs": 1}, [1 / 3, 2 / 3, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6]),
         ({"schedule": "onecycle"}, [0.04, 0.82, 0.97, 0.81, 0.56, 0.28, 0.08, 0.0]),
     ],
 )
