@@ -7,7 +7,7 @@ its modules.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from timm.layers import SelectAdaptivePool2d
@@ -19,6 +19,7 @@ from ..layers.geometry import check_image
 
 Device = torch.device | str | None
 Layer = Callable[..., nn.Module]
+Model = TypeVar("Model", bound=nn.Module)
 
 
 class Head(nn.Module):
@@ -298,7 +299,7 @@ def paper_cfg(first_conv: str | tuple[str, ...], side: int, **kwargs: Any) -> di
 FEATURE_CFG: dict[str, Any] = {"out_indices": 3, "feature_cls": "getter"}
 
 
-def build(model_cls: type[nn.Module], variant: str, pretrained: bool, **kwargs: Any) -> Any:
+def build(model_cls: Callable[..., Model], variant: str, pretrained: bool, **kwargs: Any) -> Model:
     """Create a zoo model as timm's `build_model_with_cfg` does; `bn_momentum` and `bn_eps` go to its BatchNorms.
 
     Raises:

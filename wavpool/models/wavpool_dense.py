@@ -101,14 +101,15 @@ class WavPoolDense(ZooModel):
             self.neck = nn.Sequential(OrderedDict(layers))
         self._set_taps(neck)
         self._set_head(global_pool, device, dtype)
-        self.register_load_state_dict_pre_hook(_grow_hook)
+        self.register_load_state_dict_pre_hook(_grow_hook)  # type: ignore[no-untyped-call]
 
     def _set_taps(self, neck: int) -> None:
         taps = [(3 * width, f"block.levels.{index}") for index, width in enumerate(self.block.pool.hidden)]
         if self.block.approximation is not None:
             taps.append((self.block.approximation.hidden, "block.approximation"))
-        # timm adapts these to other in_chans; the default configuration names those of the default image size.
-        self._traits = {**getattr(self, "_traits", {}), "first_conv": tuple(module for _, module in taps)}
+        # timm adapts these layers to other in_chans; the default configuration names those of its image size.
+        first = tuple(module for _, module in taps)
+        self._traits = {**getattr(self, "_traits", {}), "first_conv": first, "img_size": self.block.sizes[0]}
         self.num_responses = len(taps)
         self.num_features = neck or self.block.num_features
         taps += [(self.block.num_features, "block"), (self.num_features, "neck")]
@@ -138,7 +139,7 @@ class WavPoolDense(ZooModel):
             return
         if len(self.remaining) < self.num_responses + 2:
             raise ValueError(
-                "set_input_size needs all levels; call it before layers are pruned and without features_only"
+                "set_input_size needs all levels, and some were pruned; create the model with this img_size"
             )
         reference = next(self.parameters())
         dd: dict[str, Any] = {"device": reference.device, "dtype": reference.dtype}
@@ -151,12 +152,15 @@ class WavPoolDense(ZooModel):
             grow(state, block, f"{self.first_dense}.weight", new.weight)
         else:  # no classifier and no hidden layer
             grow(state, block, "", None)
-        self.block = block
-        self.set_submodule(self.first_dense, new)
-        self._set_taps(self.num_features if self.first_dense == "neck.0" else 0)
-        if self.first_dense == "head.fc":
+        self.block = block.train(self.training)
+        if self.first_dense == "neck.0":
+            self.set_submodule(self.first_dense, new)
+            self._set_taps(self.num_features)
+        else:
+            self._set_taps(0)
             self._set_head(self.head.pool_type, **dd)
-        self.train(self.training)
+            self.head.train(self.training)
+        self._model_args = {**getattr(self, "_model_args", {}), "img_size": size}  # timm recreates models from these
         self.load_state_dict(state)
 
     def forward_features(self, x: Tensor) -> Tensor:
@@ -184,9 +188,8 @@ class WavPoolDense(ZooModel):
         """The levels lie side by side, so those that no wanted tap needs are removed, whatever their place."""
         super()._keep_only(wanted)
         pooled = wanted[-1] >= self.num_responses
-        levels = self.num_responses - (self.block.approximation is not None)
         needed = {*wanted, *(range(self.num_responses) if pooled else ())}
-        needed -= {level for level in range(levels) if self.block.pool.kept(level)[0] == 0} - set(wanted)
+        needed -= set(range(self.block.pool.num_levels, len(self.block.pool.hidden))) - {*wanted}  # never pooled
         self.block.keep_responses(sorted(needed), pooled)
         self.remaining = [tap for tap in self.remaining if tap >= self.num_responses or tap in needed]
 
