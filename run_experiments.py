@@ -26,7 +26,7 @@ _EPILOG = """presets:
 examples:
   python run_experiments.py
   python run_experiments.py --preset paper --data mnist cifar10
-  python run_experiments.py --preset modern --models wavpool_small cnn --seeds 0 1 --dry-run
+  python run_experiments.py --preset modern --models wavpool_dense_small cnn --seeds 0 1 --dry-run
   python run_experiments.py --preset search --data digits --trials 6 --search-epochs 5 --search-limit 1000 200 200
 
 The output folder receives results.md, results.csv, runs.csv, figures as PNG, report.html, and a folder a run. The same

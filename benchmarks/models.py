@@ -33,7 +33,7 @@ from .timing import Block, interleaved, remote_blocks, serve
 
 BATCH, SIDE, LEARNING_RATE = 640, 32, 0.01
 PAPER_MODEL = "wavpool_paper_cifar10"
-LIVE_MODELS = ("wavpool_small", "wavpool_base")
+LIVE_MODELS = ("wavpool_dense_small", "wavpool_dense_base")
 ORIGINAL, PRODUCTS = "wavpool 0.1.3", "matrix products"
 
 Call = Callable[[], object]

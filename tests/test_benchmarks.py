@@ -239,7 +239,7 @@ def small_batch(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_batch")
 def test_steps_train() -> None:
     for in_chans in (1, 3):
-        models.training_step("wavpool_tiny", in_chans, models.STEPS["eager"])()
+        models.training_step("wavpool_dense_tiny", in_chans, models.STEPS["eager"])()
     logits = models.inference("wavpool_paper_cifar10", models.INFERENCES["eager"])()
     assert isinstance(logits, Tensor)
     assert logits.shape == (1, 10)
@@ -251,7 +251,7 @@ def test_products_are_those_of_the_layers(monkeypatch: pytest.MonkeyPatch) -> No
     made = []
     create = models.timm.create_model
     monkeypatch.setattr(models.timm, "create_model", lambda *a, **k: made.append(create(*a, **k)) or made[-1])
-    call = models.matrix_products("wavpool_tiny", in_chans=3)
+    call = models.matrix_products("wavpool_dense_tiny", in_chans=3)
     before = [parameter.detach().clone() for parameter in made[0].parameters()]
     call()
     for (name, parameter), old in zip(made[0].named_parameters(), before, strict=True):

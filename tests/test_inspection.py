@@ -31,7 +31,7 @@ def test_paper_models(name: str, size: int, total: int, unreachable: int, dead_p
     assert f"({dead_percent}%) are dead" in str(report)
 
 
-@pytest.mark.parametrize("name", ["wavpool_tiny", "wavpool_small", "wavpool_base"])
+@pytest.mark.parametrize("name", ["wavpool_dense_tiny", "wavpool_dense_small", "wavpool_dense_base"])
 def test_our_models_are_live(name: str) -> None:
     torch.manual_seed(0)
     model = timm.create_model(name, num_classes=10, in_chans=1)

@@ -185,7 +185,7 @@ class TestBuild:
 MODEL_RUN = """
 import json, timm, torch, wavpool
 from wavpool.transforms import native
-model = timm.create_model("wavpool_small", num_classes=10).eval()
+model = timm.create_model("wavpool_dense_small", num_classes=10).eval()
 logits = model(torch.zeros(2, 3, 32, 32))
 finite = bool(logits.isfinite().all())
 print(json.dumps([wavpool.__file__, wavpool.__version__, list(logits.shape), finite, native.status()]))

@@ -110,9 +110,9 @@ def test_set_up_from_nothing(tmp_path: Path) -> None:
 
 
 COUNTED = [
-    "wavpool_tiny",
-    "wavpool_small",
-    "wavpool_base",
+    "wavpool_dense_tiny",
+    "wavpool_dense_small",
+    "wavpool_dense_base",
     "wavpool_paper",
     "wavmlp_paper",
     "mlp_paper",

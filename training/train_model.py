@@ -1,4 +1,4 @@
-"""Train any timm model: ``python -m training.train_model --model wavpool_small --data cifar10``."""
+"""Train any timm model: ``python -m training.train_model --model wavpool_dense_small --data cifar10``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ with told_if_missing():
     from training.config import TrainConfig, load_config
 
 _EPILOG = """examples:
-  python -m training.train_model --model wavpool_small --data cifar10 --epochs 5
+  python -m training.train_model --model wavpool_dense_small --data cifar10 --epochs 5
   python -m training.train_model --config training/configs/paper.yaml --model wavpool_paper_mnist --data mnist
   python -m training.train_model --model=alexnet --kernel=dct --layers=linear --dataset=cifar10
-  torchrun --nproc-per-node 4 -m training.train_model --model wavpool_base --data cifar10 --devices 4 --strategy ddp
+  torchrun --nproc-per-node 4 -m training.train_model --model wavpool_dense_base --data cifar10 --devices 4 --strategy ddp
 
 --dataset, --max_epochs, --nodes and flags with underscores are understood, too; --rep is --seed 87 --deterministic.
 

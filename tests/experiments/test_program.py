@@ -122,7 +122,7 @@ def test_dry_run_prints_the_plan_and_does_nothing(tmp_path: Path, main: Main) ->
     code, text, error = main("--dry-run", "--preset", "full", "--data", "cifar10", "--seeds", "7")
     assert code == 0, error
     assert text.count("to do\n") == len(load_experiment("full").models)
-    assert "cifar10/wavpool_small-cifar10-7-" in text
+    assert "cifar10/wavpool_dense_small-cifar10-7-" in text
     assert not list(tmp_path.iterdir())
 
 

@@ -15,12 +15,10 @@ from torch import Tensor, nn
 
 import wavpool.models
 
-FAMILIES = ("lenet", "vanilla_cnn", "vanilla_mlp", "wavpool_net")
-NAMES = sorted(
-    name
-    for name in timm.list_models()
-    if timm.models.model_entrypoint(name).__module__.startswith(f"{wavpool.models.__name__}.")
-)
+PACKAGE = f"{wavpool.models.__name__}."
+MODULES = {name: timm.models.model_entrypoint(name).__module__ for name in timm.list_models()}
+NAMES = sorted(name for name, module in MODULES.items() if module.startswith(PACKAGE))
+FAMILIES = sorted({MODULES[name].removeprefix(PACKAGE) for name in NAMES})
 # The tuned variants differ from their base in sizes alone: what takes seconds a model runs on them when slow tests do.
 TUNED = ("_cifar10", "_fashion_mnist", "_mnist")
 ECONOMICAL = [pytest.param(name, marks=pytest.mark.slow) if name.endswith(TUNED) else name for name in NAMES]
@@ -42,6 +40,12 @@ def costly_name(request: pytest.FixtureRequest) -> str:
 def names() -> list[str]:
     """All registered models."""
     return NAMES
+
+
+@pytest.fixture
+def families() -> list[str]:
+    """The modules in which the models are registered, as timm names them."""
+    return FAMILIES
 
 
 @pytest.fixture

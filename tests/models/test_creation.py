@@ -31,7 +31,7 @@ PAPER_PARAMETERS = {
     "wavmlp_paper_mnist": 20_260,
 }
 TUNED = ("_cifar10", "_fashion_mnist", "_mnist")
-OURS = ("wavpool_tiny", "wavpool_small", "wavpool_base")
+OURS = ("wavpool_dense_tiny", "wavpool_dense_small", "wavpool_dense_base")
 
 
 def parameters(model: nn.Module) -> int:
@@ -75,7 +75,7 @@ def test_paper_parameter_counts(paper_name: str, count: int, create: Create) -> 
 
 def test_small_is_within_the_papers_count(create: Create) -> None:
     for data, (side, limit) in {"cifar10": (32, 201_672), "mnist": (28, 186_722)}.items():
-        assert parameters(create("wavpool_small", img_size=side, in_chans=1, num_classes=10)) <= limit, data
+        assert parameters(create("wavpool_dense_small", img_size=side, in_chans=1, num_classes=10)) <= limit, data
 
 
 def always_zero(block: Any, index: int) -> torch.Tensor:
@@ -128,9 +128,9 @@ def test_unknown_keyword(name: str) -> None:
 
 
 def test_arguments_reach_the_block(create: Create) -> None:
-    model = create("wavpool_tiny", hidden=[8, 9, 10, 11, 12], min_band=1, neck=0, kernel_size=(3, 3, 1))
+    model = create("wavpool_dense_tiny", hidden=[8, 9, 10, 11, 12], min_band=1, neck=0, kernel_size=(3, 3, 1))
     assert [linear.hidden for linear in model.block.levels] == [8, 9, 10, 11, 12]
-    assert isinstance(model.neck, nn.Identity)
+    assert not [*model.neck.parameters()]
     assert (
         create("wavpool_paper", hidden=100.9, pooling=3.7).block.pool.extra_repr().startswith("kernel_size=(3, 3, 3)")
     )
@@ -217,12 +217,12 @@ def test_too_small_images_are_refused() -> None:
     with pytest.raises(ValueError, match="LeNet-5 needs images of at least 12 x 12, got 8 x 20"):
         timm.create_model("lenet5", img_size=(8, 20))
     with pytest.raises(ValueError, match="an image of 1 x 5 has no wavelet level"):
-        timm.create_model("wavpool_tiny", img_size=(1, 5))
+        timm.create_model("wavpool_dense_tiny", img_size=(1, 5))
     with pytest.raises(ValueError, match="an image of 6 x 6 is too small for kernels of 9"):
         timm.create_model("cnn_paper", img_size=6, kernel_size=9)
 
 
-@pytest.mark.parametrize("name", ["lenet5", "cnn_paper", "mlp_paper", "wavpool_tiny"])
+@pytest.mark.parametrize("name", ["lenet5", "cnn_paper", "mlp_paper", "wavpool_dense_tiny"])
 def test_images_of_another_size_are_refused(name: str) -> None:
     model = timm.create_model(name, in_chans=1).eval()
     for images, message in [(torch.ones(2, 1, 28, 32), "height 28"), (torch.ones(2, 3, 32, 32), "3 channels")]:

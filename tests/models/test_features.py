@@ -1,15 +1,24 @@
 """timm's interfaces to what lies between image and logits."""
 
+import copy
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import pytest
 import timm
 import torch
+from timm.models._features import FeatureGetterNet
 from torch import Tensor, nn
 
 Create = Callable[..., Any]
 Images = Callable[..., Tensor]
+
+
+def middle(features: Tensor, tap: Tensor) -> Tensor:
+    """The features, cropped to the size of their tap."""
+    start = (features.shape[2] - tap.shape[2]) // 2
+    return features[:, :, start : start + tap.shape[2], start : start + tap.shape[3]]
 
 
 def test_features_only(name: str, create: Create, images: Images) -> None:
@@ -21,6 +30,20 @@ def test_features_only(name: str, create: Create, images: Images) -> None:
     assert all(feature.ndim == 4 and feature.shape[0] == 2 for feature in maps)
     sum(feature.sum() for feature in maps).backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_chosen_features_leave_no_parameter_without_gradient(name: str, create: Create, images: Images) -> None:
+    """Every single tap and every pair, as DistributedDataParallel needs it."""
+    whole = create(name, train=True)
+    x = images(whole)
+    indices = range(len(whole.feature_info))
+    for chosen in [*combinations(indices, 1), *combinations(indices, 2)]:
+        model = FeatureGetterNet(copy.deepcopy(whole), out_indices=chosen)
+        maps = model(x)
+        assert [feature.shape[1] for feature in maps] == model.feature_info.channels()
+        sum(feature.sum() for feature in maps).backward()
+        unused = [key for key, parameter in model.named_parameters() if parameter.grad is None]
+        assert not unused, f"taps {chosen}"
 
 
 def test_features_only_of_chosen_indices(name: str, create: Create) -> None:
@@ -42,7 +65,8 @@ def test_forward_intermediates(name: str, create: Create, images: Images) -> Non
     assert len(taps) == len(model.feature_info)
     assert [tap.shape[1] for tap in taps] == [info["num_chs"] for info in model.feature_info]
     torch.testing.assert_close(final, model.forward_features(x))
-    assert torch.equal(taps[-1], final)
+    assert taps[-1].shape[2] <= x.shape[2]
+    assert torch.equal(taps[-1], middle(final, taps[-1]))
     for chosen in ([0], [0, 2], [-1, 0]):
         for stop_early in (False, True):
             only = model.forward_intermediates(x, chosen, stop_early=stop_early, intermediates_only=True)
@@ -56,7 +80,7 @@ def test_forward_intermediates(name: str, create: Create, images: Images) -> Non
 
 
 def test_stop_early_computes_no_more_than_is_asked(create: Create, images: Images) -> None:
-    for name, module in {"cnn_paper": "stages.bn2", "wavpool_tiny": "neck.1"}.items():
+    for name, module in {"cnn_paper": "stages.bn2", "wavpool_dense_tiny": "neck.1"}.items():
         model = create(name)
 
         def refuse(*_: Any) -> None:
@@ -77,15 +101,51 @@ def test_prune_intermediate_layers(name: str, create: Create, images: Images) ->
         assert model.prune_intermediate_layers([last]) == [last]
         assert isinstance(model.get_classifier(), nn.Identity)
         assert model.num_features == taps[last].shape[1]
-        torch.testing.assert_close(model.forward_features(x), taps[last])
-        torch.testing.assert_close(model(x), taps[last])
+        torch.testing.assert_close(middle(model.forward_features(x), taps[last]), taps[last])
+        torch.testing.assert_close(model(x), model.forward_features(x))
         (only,) = model.forward_intermediates(x, [last], intermediates_only=True)
         torch.testing.assert_close(only, taps[last])
         model.train()
-        kept = model.forward_intermediates(x, intermediates_only=True)
-        assert len(kept) == last + 1
+        final, kept = model.forward_intermediates(x)
+        torch.testing.assert_close(middle(final, kept[-1]), kept[-1])
+        assert len(kept) == len(model.remaining) <= last + 1
         sum(tap.square().sum() for tap in kept).backward()
         assert all(parameter.grad is not None for parameter in model.parameters()), f"tap {last}"
+
+
+def test_pruned_taps_are_refused(create: Create, images: Images) -> None:
+    model = create("wavpool_dense_tiny")
+    x = images(model)
+    model.prune_intermediate_layers([0, 2])
+    assert [key for key, _ in model.named_parameters()] == [
+        f"block.levels.{level}.{part}" for level in (0, 2) for part in ("weight", "bias")
+    ]
+    assert [feature.shape[1] for feature in model.forward_intermediates(x, 2, intermediates_only=True)] == [192, 96]
+    with pytest.raises(ValueError, match=r"the taps at \[1\] were pruned; choose from \[0, 2\]"):
+        model.forward_intermediates(x, [0, 1])
+    model.prune_intermediate_layers([0])
+    assert model.block.sizes[-1] == (4, 4)
+    assert len(model.block.levels) == 1
+    with pytest.raises(ValueError, match="set_input_size needs all levels, and some were pruned"):
+        model.set_input_size(64)
+
+
+def test_pruning_removes_levels_that_are_never_pooled(create: Create, images: Images) -> None:
+    whole = create("wavpool_paper_cifar10")
+    x = images(whole)
+    model = FeatureGetterNet(copy.deepcopy(whole), out_indices=(5,))
+    torch.testing.assert_close(model(x)[0], whole.block(x)[:, :, None, None])
+    assert sum(parameter.numel() for parameter in model.parameters()) < 0.15 * 201_672
+
+
+def test_maps_of_small_kernels_are_cropped_to_the_image(create: Create) -> None:
+    """A kernel of 2 with padding 1 adds half a pixel on each side of every layer."""
+    model = create("cnn_paper_fashion_mnist")
+    x = torch.randn(2, 1, 28, 28)
+    final, taps = model.forward_intermediates(x)
+    assert [tap.shape[2] for tap in taps] == [28] * 6
+    assert torch.equal(taps[-1], final[:, :, 1:-1, 1:-1])
+    assert torch.equal(taps[0], model.stages.conv1(x)[:, :, :-1, :-1])
 
 
 def test_reset_classifier(name: str, create: Create, images: Images) -> None:

@@ -57,7 +57,7 @@ def test_compile_without_graph_breaks(costly_name: str, create: Create, images: 
     torch.testing.assert_close(torch.compile(model, fullgraph=True, backend="aot_eager")(x), model(x))
 
 
-@pytest.mark.parametrize("trained", ["wavpool_tiny", "wavpool_paper", "vanilla_cnn"])
+@pytest.mark.parametrize("trained", ["wavpool_dense_tiny", "wavpool_paper", "vanilla_cnn"])
 def test_compiled_training(trained: str, create: Create, images: Images) -> None:
     torch.compiler.reset()
     model, compiled = create(trained, train=True), create(trained, train=True)
@@ -68,7 +68,7 @@ def test_compiled_training(trained: str, create: Create, images: Images) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("compiled_name", ["wavpool_tiny", "wavpool_paper_cifar10"])
+@pytest.mark.parametrize("compiled_name", ["wavpool_dense_tiny", "wavpool_paper_cifar10"])
 def test_inductor(compiled_name: str, create: Create, images: Images) -> None:
     torch.compiler.reset()
     model, compiled = create(compiled_name, train=True), create(compiled_name, train=True)

@@ -67,7 +67,7 @@ def test_other_size(name: str, create: Create, tmp_path: Path) -> None:
 
 def test_other_size_and_channels(create: Create, tmp_path: Path) -> None:
     """A 28 x 28 image has four levels, one less than the model's default configuration names."""
-    model = create("wavpool_tiny", img_size=28)
+    model = create("wavpool_dense_tiny", img_size=28)
     gray = load(save(model, tmp_path, img_size=28), in_chans=1)
     x = torch.randn(2, 1, 28, 28)
     torch.testing.assert_close(gray(x), model(x.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-5)
@@ -75,7 +75,7 @@ def test_other_size_and_channels(create: Create, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("weights", ["model.safetensors"])
 def test_altered_weights_are_refused(create: Create, tmp_path: Path, weights: str) -> None:
-    location = save(create("wavpool_tiny"), tmp_path)
+    location = save(create("wavpool_dense_tiny"), tmp_path)
     with pytest.raises(RuntimeError, match="size mismatch"):
         load(location, hidden=65)
     (tmp_path / weights).write_bytes((tmp_path / weights).read_bytes()[:-100])

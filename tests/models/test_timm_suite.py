@@ -9,21 +9,41 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
-# timm selects by pytest's -k, so nothing of the file changes; wavpool is imported before the file lists the models.
-CONFTEST = "import wavpool\nimport timm\n"
+# pytest's -k selects our models, so nothing of the file changes; wavpool is imported before the file lists the models.
+# Tests of forward_intermediates and pruning list the modules to test by name: ours are added.
+CONFTEST = """
+import functools
+import wavpool
+import timm
+
+listed = timm.list_models
+
+@functools.wraps(listed)
+def list_models(filter="", module=None, **kwargs):
+    if isinstance(module, (list, tuple)):
+        module = [*module, *{families}]
+    return listed(filter, module, **kwargs)
+
+timm.list_models = list_models
+"""
+INTERMEDIATES = "test_model_forward_intermediates"
+PRUNING = "test_prune_intermediate_layers_contract"  # from timm 1.0.31 on
 
 
-def test_timms_own_model_tests(fetch: Callable[..., Path], names: list[str], tmp_path: Path) -> None:
+def test_timms_own_model_tests(
+    fetch: Callable[..., Path], names: list[str], families: list[str], tmp_path: Path
+) -> None:
     installed = version("timm")
     archive = fetch(f"timm=={installed}", f"timm-{installed}.tar.gz", "--no-binary", ":all:")
     with tarfile.open(archive) as tar:
         member = tar.extractfile(f"timm-{installed}/tests/test_models.py")
         assert member is not None
-        (tmp_path / "test_models.py").write_bytes(member.read())
-    (tmp_path / "conftest.py").write_text(CONFTEST)
+        source = member.read()
+    (tmp_path / "test_models.py").write_bytes(source)
+    (tmp_path / "conftest.py").write_text(CONFTEST.format(families=families))
     report = tmp_path / "report.xml"
     # Names begin after "[" or "-" and end before "-" or "]", so that lenet5 does not select others' models.
-    selected = " or ".join(f"[{name}-" for name in names) + " or " + " or ".join(f"-{name}]" for name in names)
+    selected = " or ".join(f"[{name}- or [{name}] or -{name}]" for name in names)
     command = [
         sys.executable,
         "-m",
@@ -52,5 +72,8 @@ def test_timms_own_model_tests(fetch: Callable[..., Path], names: list[str], tmp
     assert not tree.findall(".//error")
     passed = [case.get("name", "") for case in cases if case.find("skipped") is None]
     for name in names:
-        assert any(f"[{name}-" in case or f"-{name}]" in case for case in passed), f"timm's suite ran nothing on {name}"
-    assert len(passed) > 5 * len(names)
+        own = [case for case in passed if f"[{name}-" in case or f"[{name}]" in case or f"-{name}]" in case]
+        assert len(own) > 5, f"timm's suite ran nothing but {own} on {name}"
+        for test in (INTERMEDIATES, PRUNING):
+            if test.encode() in source:
+                assert any(case.startswith(f"{test}[") for case in own), f"{test} did not run on {name}"

@@ -27,7 +27,7 @@ from training.search import load_search
         (["--limit", "a", "b", "c"], "test images; not a b c"),
         (["--limit", "10", "10", "5000"], "300"),
         (["--epochs", "3", "--warmup-epochs", "3"], "warmup_epochs (3) must be fewer than epochs (3)"),
-        (["--model", "wavpool_smal"], "did you mean 'wavpool_small'"),
+        (["--model", "wavpool_dense_smal"], "did you mean 'wavpool_dense_small'"),
         (["--data", "mnits"], "choose one of cifar10, cifar100, digits, fashion_mnist, mnist, svhn"),
         (["--data", "cifar"], "(did you mean 'cifar10'?)"),
         (["--optimizer", "adamx"], "did you mean 'adamax'"),
@@ -72,7 +72,7 @@ def test_an_output_that_cannot_be_a_folder_is_told(
 def test_a_batch_of_one_image_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--epochs", "1", "--batch-size", "1", "--limit", "8", "8", "8", "--output", str(tmp_path / "run")]
     with pytest.raises(SystemExit) as stop:
-        train_model.main(["--model", "wavpool_tiny", *flags])
+        train_model.main(["--model", "wavpool_dense_tiny", *flags])
     assert stop.value.code == 2
     assert "error: batch_size 1 makes a batch of a single image" in capsys.readouterr().err
 

@@ -34,7 +34,7 @@ def numbers(history: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def test_a_run_leaves_all_its_files(make_config: MakeConfig, tmp_path: Path) -> None:
-    config = make_config(model="wavpool_tiny", optimizer="adamw", lr=0.003, epochs=4, normalize=True, select="best")
+    config = make_config(model="wavpool_dense_tiny", optimizer="adamw", lr=0.003, epochs=4, normalize=True, select="best")
     metrics = fit(config, tmp_path / "run", progress=False)
     assert metrics == json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["test"]["accuracy"] > 0.8
@@ -58,7 +58,7 @@ def test_a_run_leaves_all_its_files(make_config: MakeConfig, tmp_path: Path) -> 
     assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".")]
 
     data = load(config)
-    model = timm.create_model("wavpool_tiny", num_classes=10, in_chans=1, img_size=8)
+    model = timm.create_model("wavpool_dense_tiny", num_classes=10, in_chans=1, img_size=8)
     model.load_state_dict(load_file(tmp_path / "run" / "model.safetensors"))
     mean, std = data.train.mean_std()
     again = classification_metrics(*predict(model, data.test, 300, mean=mean, std=std))
@@ -78,7 +78,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten_by_mistake(make_config: Ma
 
 def test_the_seed_decides_everything(make_config: MakeConfig) -> None:
     options = {
-        "model": "wavpool_tiny",
+        "model": "wavpool_dense_tiny",
         "model_kwargs": {"drop_rate": 0.2},
         "augment": "crop",
         "mixup": 0.2,

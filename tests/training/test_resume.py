@@ -22,7 +22,7 @@ from training.engine import fit
 Start = Callable[..., subprocess.Popen[str]]
 RUN = """
 data: digits
-model: wavpool_tiny
+model: wavpool_dense_tiny
 model_kwargs: {drop_rate: 0.2}
 epochs: 24
 augment: crop

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..transforms import level_sizes
@@ -34,6 +35,7 @@ class WavPool(nn.Module):
         act_layer: activation module class between the dense layers and the pooling; none by default, as in the paper.
         kernel_size, pool_mode, ceil_mode: see `MultiResolutionPool`; `ceil_mode=False` is the paper's layout. The
             approximation's units are pooled over the hidden axis only.
+        drop_path: rate at which training drops a whole level for an image, before pooling (stochastic depth).
 
     Shape:
         input `(B, in_chans, H, W)`, output `(B, num_features)`.
@@ -57,6 +59,7 @@ class WavPool(nn.Module):
         kernel_size: int | Sequence[int] = (2, 1, 1),
         pool_mode: str = "max",
         ceil_mode: bool = True,
+        drop_path: float = 0.0,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
@@ -64,7 +67,10 @@ class WavPool(nn.Module):
         size = to_size(img_size)
         if approximation < 0:
             raise ValueError(f"approximation is a number of units, 0 for none, got {approximation}")
+        if not 0 <= drop_path < 1:
+            raise ValueError(f"drop_path must be at least 0 and below 1, got {drop_path}")
         self.in_chans = in_chans
+        self.drop_path = drop_path
         self.level_numbers = resolve_levels(size, levels)
         self.sizes = level_sizes(size, self.level_numbers[0])
         widths = _widths(hidden, len(self.level_numbers), hidden_scaling)
@@ -75,8 +81,8 @@ class WavPool(nn.Module):
         self.act = act_layer() if act_layer is not None else nn.Identity()
         self.pool = MultiResolutionPool(widths, 3, kernel_size, pool_mode, ceil_mode)
         self.kept_bands = [self.pool.kept(index)[0] for index in range(len(widths))]
-        # Finest levels of which `forward` needs no detail.
-        self.unused_levels = min(n for n, kept in zip(self.level_numbers, self.kept_bands, strict=True) if kept) - 1
+        self.pooled = True  # whether pruning left the pooling
+        self._set_unused()
         self.num_features = self.pool.num_features
         self.approximation: BandLinear | None = None
         self.approximation_pool: MultiResolutionPool | None = None
@@ -101,17 +107,23 @@ class WavPool(nn.Module):
         With `pooled_only`, bands that the pooling drops are not computed, and levels that it drops are left out.
         """
         check_image(x, self.in_chans, self.sizes[0])
-        skipped = self.unused_levels if pooled_only else 0
+        skipped = self.unused_pooled if pooled_only else self.unused
         approximation, details = haar_bands(x, self.sizes, skipped)
         responses: list[Tensor] = []
         for index, linear in enumerate(self.levels):
             count = self.kept_bands[index] if pooled_only else 3
             if count > 0:
                 bands = details[self.level_numbers[index] - 1 - skipped]
-                responses.append(self.act(linear(bands, count)))
+                responses.append(self._drop(self.act(linear(bands, count))))
         if self.approximation is not None:
-            responses.append(self.act(self.approximation(approximation.unsqueeze(2))))
+            responses.append(self._drop(self.act(self.approximation(approximation.unsqueeze(2)))))
         return responses
+
+    def _drop(self, response: Tensor) -> Tensor:
+        """Zero the response of some images, and scale the others so that the mean stays."""
+        if self.drop_path == 0.0 or not self.training:
+            return response
+        return response * F.dropout(response.new_ones((response.shape[0], 1, 1)), self.drop_path)
 
     def pool_responses(self, responses: list[Tensor]) -> Tensor:
         """Pool what `responses` returns: `(B, num_features)`."""
@@ -123,22 +135,43 @@ class WavPool(nn.Module):
     def unreachable(self) -> dict[str, Tensor]:
         """Boolean masks, by parameter name, of the weights that the pooling cuts off from the output."""
         masks: dict[str, Tensor] = {}
-        for index, linear in enumerate(self.levels):
-            bands, units = self.pool.kept(index)
-            lost = torch.ones(3, self.pool.hidden[index], dtype=torch.bool)
+        for name, linear in self.levels.named_children() if self.pooled else ():
+            bands, units = self.pool.kept(int(name))
+            lost = torch.ones(3, self.pool.hidden[int(name)], dtype=torch.bool)
             lost[:bands, :units] = False
-            for name, parameter in linear.named_parameters():
+            for key, parameter in linear.named_parameters():
                 shape = (-1,) + (1,) * (parameter.ndim - 1)
-                masks[f"levels.{index}.{name}"] = lost.flatten().view(shape).expand(parameter.shape)
+                masks[f"levels.{name}.{key}"] = lost.flatten().view(shape).expand(parameter.shape)
         return masks
 
-    def keep_responses(self, count: int) -> None:
-        """Remove what only later responses than the first `count` need; `forward` is gone with it."""
-        self.levels = self.levels[:count]
-        self.level_numbers = self.level_numbers[:count]
-        if count <= len(self.level_numbers):
+    def keep_responses(self, kept: Sequence[int], pooled: bool = False) -> None:
+        """Remove the dense layers of all responses but those at `kept`; parameter names stay.
+
+        Args:
+            kept: levels, 0 = coarsest, and the number of levels for the approximation.
+            pooled: keep the pooling too, so that `forward` works; `kept` then holds all levels that it takes.
+        """
+        levels = nn.ModuleList()
+        places = [place for place, (name, _) in enumerate(self.levels.named_children()) if int(name) in kept]
+        for name, linear in self.levels.named_children():
+            if int(name) in kept:
+                levels.add_module(name, linear)
+        self.levels = levels
+        self.level_numbers = [self.level_numbers[place] for place in places]
+        self.kept_bands = [self.kept_bands[place] if pooled else 3 for place in places]
+        self.pooled = pooled
+        if len(self.pool.hidden) not in kept:
             self.approximation = None
             self.approximation_pool = None
+            self.sizes = self.sizes[: max(self.level_numbers) + 1]
+        self._set_unused()
+
+    def _set_unused(self) -> None:
+        """Count the finest levels of which `responses` needs no detail, and no detail that is pooled."""
+        depth = len(self.sizes) - 1
+        pooled = [number for number, kept in zip(self.level_numbers, self.kept_bands, strict=True) if kept]
+        self.unused = min(self.level_numbers, default=depth) - 1
+        self.unused_pooled = min(pooled, default=depth) - 1
 
 
 def _widths(hidden: int | Sequence[int], num_levels: int, hidden_scaling: bool) -> list[int]:

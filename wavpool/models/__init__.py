@@ -8,10 +8,11 @@ except Exception as error:  # a broken torchvision makes timm raise RuntimeError
         "install it, with a torchvision that matches your torch: pip install --upgrade timm torch torchvision"
     ) from error
 
+from . import wavpool_paper as _wavpool_paper  # noqa: F401
 from .lenet import LeNet5
 from .vanilla_cnn import PaperCNN, VanillaCNN
 from .vanilla_mlp import VanillaMLP
 from .wavpool_0_1 import load_wavpool_0_1
-from .wavpool_net import WavPoolNet
+from .wavpool_dense import WavPoolDense
 
-__all__ = ["LeNet5", "PaperCNN", "VanillaCNN", "VanillaMLP", "WavPoolNet", "load_wavpool_0_1"]
+__all__ = ["LeNet5", "PaperCNN", "VanillaCNN", "VanillaMLP", "WavPoolDense", "load_wavpool_0_1"]

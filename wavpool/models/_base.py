@@ -6,18 +6,20 @@ its modules.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from timm.layers import SelectAdaptivePool2d
-from timm.models import checkpoint
+from timm.models import build_model_with_cfg, checkpoint
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 
 from ..layers.geometry import check_image
 
 Device = torch.device | str | None
+Layer = Callable[..., nn.Module]
+Model = TypeVar("Model", bound=nn.Module)
 
 
 class Head(nn.Module):
@@ -70,12 +72,15 @@ class ZooModel(nn.Module, ABC):
         self.drop_rate = drop_rate
         self.grad_checkpointing = False
         self.feature_info: list[dict[str, Any]] = []
+        self.remaining: list[int] = []  # indices of the taps that pruning left
+        self.pruned = False  # whether the model ends at an earlier tap than it was made with
         self.map_size = (1, 1)
         self.num_features = 0
         self.head_hidden_size = 0
 
     def _set_head(self, pool: str, device: Device, dtype: torch.dtype | None) -> None:
         self.num_taps = len(self.feature_info)  # TorchScript cannot read feature_info
+        self.remaining = self.remaining or list(range(self.num_taps))
         self.head = Head(self.num_features, self.map_size, self.num_classes, pool, self.drop_rate, device, dtype)
         self.head_hidden_size = self.head.num_features
 
@@ -87,11 +92,23 @@ class ZooModel(nn.Module, ABC):
 
     @abstractmethod
     def _forward_taps(self, x: Tensor, count: int) -> list[Tensor]:
-        """The first `count` taps, each `(B, C, h, w)`; the last of all is `forward_features(x)`."""
+        """The maps of the first `count` remaining taps, each `(B, C, h, w)`; the last of all are the final features."""
 
     @abstractmethod
     def _keep_taps(self, count: int) -> None:
-        """Remove what only later taps need; the last kept tap becomes the final features."""
+        """Remove what only taps after the first `count` need; the last kept tap becomes the final features."""
+
+    # What a subclass may refine.
+
+    def _keep_only(self, wanted: list[int]) -> None:
+        """Remove what the taps at the ascending indices `wanted` do not need, and update `remaining`."""
+        if wanted[-1] < self.num_taps - 1:
+            self._keep_taps(wanted[-1] + 1)
+        self.remaining = [index for index in self.remaining if index <= wanted[-1]]
+
+    def _tap(self, x: Tensor, position: int) -> Tensor:
+        """What users get as the tap at `position` of a map."""
+        return x
 
     # What timm calls.
 
@@ -143,27 +160,48 @@ class ZooModel(nn.Module, ABC):
         """
         if output_fmt != "NCHW":
             raise ValueError(f"output_fmt must be 'NCHW', got {output_fmt!r}")
-        wanted, last = feature_take_indices(self.num_taps, indices)
-        count = last + 1 if stop_early else self.num_taps
-        taps = self._forward_taps(x, count)
-        intermediates = [taps[index] for index in wanted]
+        positions = [self.remaining.index(index) for index in self._take(indices)]
+        maps = self._forward_taps(x, max(positions) + 1 if stop_early else len(self.remaining))
+        intermediates = [self._tap(maps[position], self.remaining[position]) for position in positions]
         if intermediates_only:
             return intermediates
-        return taps[-1], intermediates
+        return self._tap(maps[-1], self.remaining[len(maps) - 1]) if self.pruned else maps[-1], intermediates
 
     def prune_intermediate_layers(
         self, indices: int | list[int] = 1, prune_norm: bool = False, prune_head: bool = True
     ) -> list[int]:
-        """Remove what the taps at `indices` do not need, and the head; returns the absolute indices."""
-        wanted, last = feature_take_indices(self.num_taps, indices)
-        prunes_end = last < self.num_taps - 1
-        if prunes_end:
-            self._keep_taps(last + 1)
+        """Remove what the taps at `indices` do not need, and the head.
+
+        Indices of the taps that remain do not change. Every parameter that remains gets a gradient from these taps.
+
+        Args:
+            indices: the last n taps if an int, else these.
+            prune_norm: accepted for timm; there is no norm apart from the taps.
+            prune_head: remove the head also where the last tap stays.
+
+        Returns:
+            The indices, counted from 0.
+        """
+        taken = self._take(indices)
+        last = max(taken)
+        ends = last < self.num_taps - 1
+        self._keep_only(sorted(taken))
+        if ends:
+            self.pruned = True
             self.feature_info = self.feature_info[: last + 1]
             self.num_features = self.feature_info[last]["num_chs"]
-        if prune_head or prunes_end:
+        if prune_head or ends:
             self.reset_classifier(0, "")
-        return list(wanted)
+        return taken
+
+    def _take(self, indices: int | Sequence[int] | None) -> list[int]:
+        """Indices of the wanted taps, counted from 0; None and an int select among the remaining taps."""
+        if indices is None or isinstance(indices, int):
+            return [self.remaining[position] for position in feature_take_indices(len(self.remaining), indices)[0]]
+        taken: list[int] = feature_take_indices(self.num_taps, list(indices))[0]
+        if gone := sorted(set(taken) - set(self.remaining)):
+            raise ValueError(f"the taps at {gone} were pruned; choose from {self.remaining}, or create the model again")
+        return taken
 
 
 class ChainModel(ZooModel):
@@ -177,6 +215,7 @@ class ChainModel(ZooModel):
         """`stages`: (name, module, channels, spatial reduction), in order; images not of `image_size` are refused."""
         self.stages = nn.Sequential()
         self.image_size = image_size
+        self.margins = [0] * len(stages)  # rows and columns by which a stage's map exceeds the image
         for name, module, channels, reduction in stages:
             self.stages.add_module(name, module)
             self.feature_info.append({"num_chs": channels, "reduction": reduction, "module": f"stages.{name}"})
@@ -195,7 +234,15 @@ class ChainModel(ZooModel):
         self._check(x)
         for module in self.stages:
             x = self._run(module, x) if self.grad_checkpointing and not torch.jit.is_scripting() else module(x)
-        return x
+        return self._tap(x, self.num_taps - 1) if self.pruned else x
+
+    def _tap(self, x: Tensor, position: int) -> Tensor:
+        """The map, cropped in the middle to the size of the image where padding made it larger."""
+        margin = self.margins[position]
+        if margin <= 0:
+            return x
+        start, end = margin // 2, (margin + 1) // 2
+        return x[:, :, start:-end, start:-end]
 
     @torch.jit.unused
     def _run(self, module: nn.Module, x: Tensor) -> Tensor:
@@ -250,3 +297,22 @@ def paper_cfg(first_conv: str | tuple[str, ...], side: int, **kwargs: Any) -> di
 
 # timm's default number of taps for `features_only=True`, counted from the last: no model here has fewer.
 FEATURE_CFG: dict[str, Any] = {"out_indices": 3, "feature_cls": "getter"}
+
+
+def build(model_cls: Callable[..., Model], variant: str, pretrained: bool, **kwargs: Any) -> Model:
+    """Create a zoo model as timm's `build_model_with_cfg` does; `bn_momentum` and `bn_eps` go to its BatchNorms.
+
+    Raises:
+        ValueError: `bn_momentum` or `bn_eps` is given, and the model has no BatchNorm.
+    """
+    arguments = {"momentum": kwargs.pop("bn_momentum", None), "eps": kwargs.pop("bn_eps", None)}
+    model = build_model_with_cfg(model_cls, variant, pretrained, **{"feature_cfg": dict(FEATURE_CFG), **kwargs})
+    given = {name: value for name, value in arguments.items() if value is not None}
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if given and not norms:
+        flags = " and ".join(f"bn_{name}" for name in given)
+        raise ValueError(f"{variant} has no BatchNorm that {flags} could act on; leave {flags} out")
+    for norm in norms:
+        for name, value in given.items():
+            setattr(norm, name, value)
+    return model

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models import generate_default_cfgs, register_model
 from torch import nn
 
 from ..layers.geometry import to_size
-from ._base import FEATURE_CFG, ChainModel, image_cfg
+from ._base import ChainModel, build, image_cfg
 
 __all__ = ["LeNet5"]
 
@@ -84,4 +84,4 @@ default_cfgs = generate_default_cfgs(
 @register_model
 def lenet5(pretrained: bool = False, **kwargs: Any) -> LeNet5:
     """LeNet-5: 61,706 parameters on 32 x 32 gray images of ten classes."""
-    return build_model_with_cfg(LeNet5, "lenet5", pretrained, feature_cfg=dict(FEATURE_CFG), **kwargs)
+    return build(LeNet5, "lenet5", pretrained, **kwargs)

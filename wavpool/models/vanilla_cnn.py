@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models import generate_default_cfgs, register_model
 from torch import nn
 
 from ..layers.geometry import to_size
-from ._base import FEATURE_CFG, ChainModel, Device, image_cfg, paper_cfg
+from ._base import ChainModel, Device, build, image_cfg, paper_cfg
 
 __all__ = ["PaperCNN", "VanillaCNN"]
 
@@ -23,7 +23,8 @@ class PaperCNN(ChainModel):
 
     Shape:
         `(B, in_chans, H, W)` to `(B, num_classes)`; features are `(B, channels[1], H', W')` with
-        `H' = H + 2 * (3 - kernel_size)`. Every stage is a tap.
+        `H' = H + 2 * (3 - kernel_size)`. Every stage is a tap; taps larger than the image, for kernels of 1 and 2, are
+        cropped in the middle to its size.
     """
 
     def __init__(
@@ -51,8 +52,9 @@ class PaperCNN(ChainModel):
             stages += [(f"{name}{index}", module, width, 1) for name, module in parts.items()]
             before = width
         self._set_stages(stages)
+        self.margins = [index * (3 - kernel_size) for index in (1, 2) for _ in range(3)]
         height, width = self._size = to_size(img_size)
-        growth = 2 * (3 - kernel_size)
+        growth = self.margins[-1]
         if min(height, width) + growth < 1:
             raise ValueError(f"an image of {height} x {width} is too small for kernels of {kernel_size}")
         self.map_size = (height + growth, width + growth)
@@ -118,7 +120,7 @@ default_cfgs = generate_default_cfgs(
 @register_model
 def vanilla_cnn(pretrained: bool = False, **kwargs: Any) -> VanillaCNN:
     """Four convolution stages; `channels` sets their widths."""
-    return build_model_with_cfg(VanillaCNN, "vanilla_cnn", pretrained, feature_cfg=dict(FEATURE_CFG), **kwargs)
+    return build(VanillaCNN, "vanilla_cnn", pretrained, **kwargs)
 
 
 def _paper(
@@ -134,16 +136,7 @@ def _paper(
         "kernel_size": int(kernel_size),
         "channels": (int(hidden_channels_1), int(hidden_channels_2)),
     }
-    return build_model_with_cfg(
-        # Each kernel of 2 enlarges the map by 1; timm allows features one larger than the image, so tap the first
-        # stages.
-        PaperCNN,
-        variant,
-        pretrained,
-        feature_cfg={**FEATURE_CFG, "out_indices": (0, 1, 2)},
-        **sizes,
-        **kwargs,
-    )
+    return build(PaperCNN, variant, pretrained, **sizes, **kwargs)
 
 
 _TUNED = {"kernel_size": 3.73, "hidden_channels_1": 19.76, "hidden_channels_2": 12.89}

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
 from ..layers import BandLinear
 from ..layers.geometry import to_size
-from ._base import FEATURE_CFG, ChainModel, image_cfg, paper_cfg
+from ._base import ChainModel, build, image_cfg, paper_cfg
 
 __all__ = ["VanillaMLP"]
 
@@ -78,7 +78,7 @@ default_cfgs = generate_default_cfgs(
 
 
 def _create(variant: str, pretrained: bool, **kwargs: Any) -> VanillaMLP:
-    return build_model_with_cfg(VanillaMLP, variant, pretrained, feature_cfg=dict(FEATURE_CFG), **kwargs)
+    return build(VanillaMLP, variant, pretrained, **kwargs)
 
 
 @register_model

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..layers import MultiResolutionPool
 from ..transforms import dwt_max_level, level_sizes
-from .wavpool_net import WavPoolNet
+from .wavpool_dense import WavPoolDense
 
 
 def load_wavpool_0_1(
@@ -17,7 +17,7 @@ def load_wavpool_0_1(
     pooling_mode: str = "average",
     hidden_pooling: float | None = None,
     level_pooling: float | None = None,
-) -> WavPoolNet:
+) -> WavPoolDense:
     """Build the model of an original WavPool state dict; the same input gives the same logits.
 
     Args:
@@ -35,7 +35,7 @@ def load_wavpool_0_1(
     sizes = level_sizes((img_size, img_size), dwt_max_level(img_size))[:0:-1]  # coarsest first
     _check_names(set(state_dict), len(sizes), img_size)
     output = state_dict["output.weight"]
-    model = WavPoolNet(
+    model = WavPoolDense(
         img_size,
         in_chans=1,
         num_classes=output.shape[0],
