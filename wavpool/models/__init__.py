@@ -8,10 +8,25 @@ except Exception as error:  # a broken torchvision makes timm raise RuntimeError
         "install it, with a torchvision that matches your torch: pip install --upgrade timm torch torchvision"
     ) from error
 
+from .alexnet import AlexNet
 from .lenet import LeNet5
+from .resnet_cifar import CifarResNet
 from .vanilla_cnn import PaperCNN, VanillaCNN
 from .vanilla_mlp import VanillaMLP
+from .vgg_cifar import CifarVGG
+from .wavemix import WaveMixLite
 from .wavpool_0_1 import load_wavpool_0_1
 from .wavpool_net import WavPoolNet
 
-__all__ = ["LeNet5", "PaperCNN", "VanillaCNN", "VanillaMLP", "WavPoolNet", "load_wavpool_0_1"]
+__all__ = [
+    "AlexNet",
+    "CifarResNet",
+    "CifarVGG",
+    "LeNet5",
+    "PaperCNN",
+    "VanillaCNN",
+    "VanillaMLP",
+    "WavPoolNet",
+    "WaveMixLite",
+    "load_wavpool_0_1",
+]
