@@ -32,6 +32,11 @@ PAPER_PARAMETERS = {
 }
 TUNED = ("_cifar10", "_fashion_mnist", "_mnist")
 OURS = ("wavpool_dense_tiny", "wavpool_dense_small", "wavpool_dense_base")
+BASELINES = (
+    *("vanilla_mlp", "vanilla_cnn", "lenet5", "alexnet", "vgg9_bn"),
+    *(f"resnet{depth}" for depth in (8, 20, 32, 44, 56, 110)),
+    *(f"wavemix_lite_{size}" for size in ("8_5", "8_10", "32_7", "64_6")),
+)
 
 
 def parameters(model: nn.Module) -> int:
@@ -40,7 +45,7 @@ def parameters(model: nn.Module) -> int:
 
 def test_names(names: list[str]) -> None:
     paper = [f"{kind}_paper{data}" for kind in ("wavpool", "wavmlp", "mlp", "cnn") for data in ("", *TUNED)]
-    assert names == sorted([*OURS, *paper, "vanilla_mlp", "vanilla_cnn", "lenet5"])
+    assert names == sorted([*OURS, *paper, *BASELINES])
     assert timm.list_models("wavpool*") == [name for name in names if name.startswith("wavpool")]
 
 
@@ -62,7 +67,8 @@ def test_defaults(name: str, create: Create, images: Images) -> None:
 @pytest.mark.parametrize("img_size", [28, 32, (24, 40), (33, 17)])
 @pytest.mark.parametrize("in_chans", [1, 3, 4])
 def test_overrides(name: str, create: Create, img_size: Any, in_chans: int) -> None:
-    model = create(name, img_size=img_size, in_chans=in_chans, num_classes=7)
+    size_argument = {"img_size": img_size} if timm.get_pretrained_cfg_value(name, "fixed_input_size") else {}
+    model = create(name, in_chans=in_chans, num_classes=7, **size_argument)
     size = (img_size, img_size) if isinstance(img_size, int) else img_size
     assert model(torch.randn(2, in_chans, *size)).shape == (2, 7)
     assert (model.num_classes, model.in_chans) == (7, in_chans)
@@ -220,6 +226,8 @@ def test_too_small_images_are_refused() -> None:
         timm.create_model("wavpool_dense_tiny", img_size=(1, 5))
     with pytest.raises(ValueError, match="an image of 6 x 6 is too small for kernels of 9"):
         timm.create_model("cnn_paper", img_size=6, kernel_size=9)
+    with pytest.raises(ValueError, match="AlexNet needs images of at least 15 x 15, got 14 x 20"):
+        timm.create_model("alexnet", img_size=(14, 20))
 
 
 @pytest.mark.parametrize("name", ["lenet5", "cnn_paper", "mlp_paper", "wavpool_dense_tiny"])

@@ -9,10 +9,25 @@ except Exception as error:  # a broken torchvision makes timm raise RuntimeError
     ) from error
 
 from . import wavpool_paper as _wavpool_paper  # noqa: F401
+from .alexnet import AlexNet
 from .lenet import LeNet5
+from .resnet_cifar import CifarResNet
 from .vanilla_cnn import PaperCNN, VanillaCNN
 from .vanilla_mlp import VanillaMLP
+from .vgg_cifar import CifarVGG
+from .wavemix import WaveMixLite
 from .wavpool_0_1 import load_wavpool_0_1
 from .wavpool_dense import WavPoolDense
 
-__all__ = ["LeNet5", "PaperCNN", "VanillaCNN", "VanillaMLP", "WavPoolDense", "load_wavpool_0_1"]
+__all__ = [
+    "AlexNet",
+    "CifarResNet",
+    "CifarVGG",
+    "LeNet5",
+    "PaperCNN",
+    "VanillaCNN",
+    "VanillaMLP",
+    "WavPoolDense",
+    "WaveMixLite",
+    "load_wavpool_0_1",
+]

@@ -6,6 +6,7 @@ its modules.
 """
 
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -26,13 +27,13 @@ class Head(nn.Module):
     """Pool a feature map `(B, C, H, W)`, drop out, classify: `(B, num_classes)`.
 
     `pool` is one of timm's pooling names, `flatten` (keep every position), or empty (no pooling: the map itself, for
-    `num_classes=0`).
+    `num_classes=0`). `map_size` is None where maps may have any size; `flatten` then raises ValueError.
     """
 
     def __init__(
         self,
         num_features: int,
-        map_size: tuple[int, int],
+        map_size: tuple[int, int] | None,
         num_classes: int,
         pool: str,
         drop_rate: float = 0.0,
@@ -44,12 +45,19 @@ class Head(nn.Module):
         self.global_pool: nn.Module = nn.Identity()
         multiplier = 1
         if pool == "flatten":
+            if map_size is None:
+                raise ValueError(
+                    "global_pool='flatten' needs images of one size, and this model takes any; "
+                    "use 'avg', 'max' or 'avgmax'"
+                )
             self.global_pool = nn.Flatten(1)
             multiplier = map_size[0] * map_size[1]
         elif pool:
             self.global_pool = SelectAdaptivePool2d(pool_type=pool, flatten=True)
             multiplier = self.global_pool.feat_mult()
-            if tuple(map_size) == (1, 1) and multiplier == 1:  # average and maximum of one value are that value
+            if (
+                map_size is not None and tuple(map_size) == (1, 1) and multiplier == 1
+            ):  # average and maximum of one value are that value
                 self.global_pool = nn.Flatten(1)
         self.num_features = num_features * multiplier
         self.drop = nn.Dropout(drop_rate) if drop_rate > 0 else nn.Identity()
@@ -74,7 +82,7 @@ class ZooModel(nn.Module, ABC):
         self.feature_info: list[dict[str, Any]] = []
         self.remaining: list[int] = []  # indices of the taps that pruning left
         self.pruned = False  # whether the model ends at an earlier tap than it was made with
-        self.map_size = (1, 1)
+        self.map_size: tuple[int, int] | None = (1, 1)
         self.num_features = 0
         self.head_hidden_size = 0
 
@@ -223,7 +231,9 @@ class ChainModel(ZooModel):
 
     @torch.jit.ignore
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        return {"stem": r"^stem", "blocks": [(r"^stages\.[a-z]+(\d+)", None)]}  # stages are named conv1, bn1, ...
+        stages = [(r"^stages\.[a-z]+(\d+)", None)]  # stages are named conv1, bn1, ...
+        blocks = [] if coarse else [(r"^stages\.[a-z]+(\d+)\.(\d+)", None)]  # blocks of a stage are named 0, 1, ...
+        return {"stem": r"^stages\.stem", "blocks": blocks + stages}
 
     def _check(self, x: Tensor) -> None:
         size = self.image_size
@@ -259,6 +269,44 @@ class ChainModel(ZooModel):
 
     def _keep_taps(self, count: int) -> None:
         self.stages = self.stages[:count]
+
+
+def conv_norm_act(
+    in_chs: int,
+    out_chs: int,
+    norm_layer: Layer,
+    act_layer: Layer,
+    device: Device = None,
+    dtype: torch.dtype | None = None,
+) -> nn.Sequential:
+    """A 3 x 3 convolution without bias, normalisation and activation: modules `conv`, `bn`, `act`."""
+    dd: dict[str, Any] = {"device": device, "dtype": dtype}
+    conv = nn.Conv2d(in_chs, out_chs, 3, padding=1, bias=False, **dd)
+    return nn.Sequential(OrderedDict(conv=conv, bn=norm_layer(out_chs, **dd), act=act_layer()))
+
+
+def dense_stage(
+    linear: nn.Linear, act_layer: Layer = nn.ReLU, drop_rate: float = 0.0, pool: nn.Module | None = None
+) -> nn.Sequential:
+    """A dense layer on all positions of a map, `(B, C, H, W)` to `(B, out_features, 1, 1)`: module `fc`.
+
+    `pool` brings the map to the size that the layer takes; dropout comes before the layer, an activation after it.
+    """
+    return nn.Sequential(
+        OrderedDict(
+            pool=pool or nn.Identity(),
+            flatten=nn.Flatten(1),
+            drop=nn.Dropout(drop_rate),
+            fc=linear,
+            act=act_layer(),
+            map=nn.Unflatten(1, (linear.out_features, 1, 1)),
+        )
+    )
+
+
+def drop_path_rates(rate: float, depth: int) -> list[float]:
+    """Rates of stochastic depth for `depth` residual blocks, rising linearly from 0 to `rate`."""
+    return [rate * block / max(depth - 1, 1) for block in range(depth)]
 
 
 def image_cfg(first_conv: str | tuple[str, ...], **kwargs: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Paper: "Gradient-Based Learning Applied to Document Recognition", LeCun, Bottou, Bengio, Haffner, Proc. IEEE 86 (1998).
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from timm.models import generate_default_cfgs, register_model
 from torch import nn
 
 from ..layers.geometry import to_size
-from ._base import ChainModel, build, image_cfg
+from ._base import ChainModel, build, dense_stage, image_cfg
 
 __all__ = ["LeNet5"]
 
@@ -51,7 +52,7 @@ class LeNet5(ChainModel):
                 ("stage1", _stage(nn.Conv2d(in_chans, 6, 5, padding=padding, **dd), pool=True), 6, 2),
                 ("stage2", _stage(nn.Conv2d(6, 16, 5, **dd), pool=True), 16, 4),
                 ("fc1", _stage(nn.Conv2d(16, 120, (height, width), **dd)), 120, whole),
-                ("fc2", _dense_stage(nn.Linear(120, 84, **dd)), 84, whole),
+                ("fc2", dense_stage(nn.Linear(120, 84, **dd)), 84, whole),
             ],
             size,
         )
@@ -59,21 +60,7 @@ class LeNet5(ChainModel):
 
 
 def _stage(conv: nn.Module, pool: bool = False) -> nn.Sequential:
-    stage = nn.Sequential()
-    stage.add_module("conv", conv)
-    stage.add_module("act", nn.ReLU())
-    if pool:
-        stage.add_module("pool", nn.MaxPool2d(2))
-    return stage
-
-
-def _dense_stage(linear: nn.Linear) -> nn.Sequential:
-    """A dense layer on maps of one position."""
-    stage = nn.Sequential(nn.Flatten(1))
-    stage.add_module("fc", linear)
-    stage.add_module("act", nn.ReLU())
-    stage.add_module("map", nn.Unflatten(1, (linear.out_features, 1, 1)))
-    return stage
+    return nn.Sequential(OrderedDict(conv=conv, act=nn.ReLU(), pool=nn.MaxPool2d(2) if pool else nn.Identity()))
 
 
 default_cfgs = generate_default_cfgs(

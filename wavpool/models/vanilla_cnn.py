@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from timm.layers import get_act_layer, get_norm_layer
 from timm.models import generate_default_cfgs, register_model
 from torch import nn
 
 from ..layers.geometry import to_size
-from ._base import ChainModel, Device, build, image_cfg, paper_cfg
+from ._base import ChainModel, Device, Layer, build, conv_norm_act, image_cfg, paper_cfg
 
 __all__ = ["PaperCNN", "VanillaCNN"]
 
@@ -66,49 +67,45 @@ class PaperCNN(ChainModel):
 
 
 class VanillaCNN(ChainModel):
-    """Convolution 3 x 3, BatchNorm, ReLU and max pooling a stage; then average pooling and a classifier.
+    """Convolution 3 x 3, normalisation, activation and max pooling per stage; then average pooling and a classifier.
 
     Args:
-        img_size, in_chans, num_classes, global_pool, drop_rate: as in timm.
+        in_chans, num_classes, global_pool, drop_rate, act_layer, norm_layer: as in timm.
         channels: channels of each stage; every stage halves the side, rounding up.
 
     Shape:
-        `(B, in_chans, H, W)` to `(B, num_classes)`. Every stage is a tap.
+        `(B, in_chans, H, W)`, any size, to `(B, num_classes)`. Every stage is a tap.
     """
 
     def __init__(
         self,
-        img_size: int | Sequence[int] = 32,
         in_chans: int = 3,
         num_classes: int = 1000,
         global_pool: str = "avg",
         drop_rate: float = 0.0,
         channels: Sequence[int] = (20, 40, 80, 160),
-        device: torch.device | str | None = None,
+        act_layer: str | Layer = nn.ReLU,
+        norm_layer: str | Layer = nn.BatchNorm2d,
+        device: Device = None,
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(num_classes, in_chans, drop_rate)
-        dd: dict[str, Any] = {"device": device, "dtype": dtype}
+        act_layer, norm_layer = get_act_layer(act_layer), get_norm_layer(norm_layer)
         stages: list[tuple[str, nn.Module, int, int]] = []
         before = in_chans
         for index, width in enumerate(channels, start=1):
-            stage = nn.Sequential()
-            stage.add_module("conv", nn.Conv2d(before, width, 3, padding=1, bias=False, **dd))
-            stage.add_module("bn", nn.BatchNorm2d(width, **dd))
-            stage.add_module("act", nn.ReLU())
+            stage = conv_norm_act(before, width, norm_layer, act_layer, device, dtype)
             stage.add_module("pool", nn.MaxPool2d(2, ceil_mode=True))
             stages.append((f"stage{index}", stage, width, 2**index))
             before = width
         self._set_stages(stages)
-        height, width = to_size(img_size)
-        scale = 2 ** len(channels)
-        self.map_size = (-(-height // scale), -(-width // scale))
+        self.map_size = None
         self._set_head(global_pool, device, dtype)
 
 
 default_cfgs = generate_default_cfgs(
     {
-        "vanilla_cnn.untrained": image_cfg("stages.stage1.conv", pool_size=(2, 2)),
+        "vanilla_cnn.untrained": image_cfg("stages.stage1.conv", pool_size=(2, 2), fixed_input_size=False),
         "cnn_paper.untrained": paper_cfg("stages.conv1", 32, pool_size=(32, 32)),
         "cnn_paper_cifar10.untrained": paper_cfg("stages.conv1", 32, pool_size=(32, 32)),
         "cnn_paper_fashion_mnist.untrained": paper_cfg("stages.conv1", 28, pool_size=(30, 30)),
