@@ -22,6 +22,7 @@ from .spectral import (
     to_dense,
 )
 from .wavelet_pool import WaveletPool2d
+from .wavelet_stem import WaveletStem
 from .wavpool import WavPool
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "WavPool",
     "WaveletDownsample",
     "WaveletPool2d",
+    "WaveletStem",
     "WaveletUpsample",
     "convert",
     "fit_error",

@@ -88,7 +88,7 @@ class WaveletPool2d(nn.Module):
 
 def max_pool2x2(x: Tensor) -> Tensor:
     """2 x 2 max pooling of `(B, C, H, W)`; an odd side is extended by its last sample."""
-    if not torch.jit.is_scripting():  # noqa: SIM102, in one condition TorchScript would compile the call
+    if not torch.jit.is_scripting():
         if has_torch_function((x,)):
             return handle_torch_function(max_pool2x2, (x,), x)  # type: ignore[no-any-return]
         if not (torch.jit.is_tracing() or is_exporting()):  # of unknown sizes

@@ -18,6 +18,7 @@ from .vgg_cifar import CifarVGG
 from .wavemix import WaveMixLite
 from .wavpool_0_1 import load_wavpool_0_1
 from .wavpool_dense import WavPoolDense
+from .wavpool_net import WavPoolNet
 
 __all__ = [
     "AlexNet",
@@ -28,6 +29,7 @@ __all__ = [
     "VanillaCNN",
     "VanillaMLP",
     "WavPoolDense",
+    "WavPoolNet",
     "WaveMixLite",
     "load_wavpool_0_1",
 ]
