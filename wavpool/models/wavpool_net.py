@@ -141,15 +141,13 @@ def _widen(
 
 
 def _cfg(**kwargs: Any) -> dict[str, Any]:
+    settings: dict[str, Any] = {"num_classes": 10, "min_input_size": (3, 16, 16), "pool_size": (4, 4), **kwargs}
     return image_cfg(
         "stages.stage1.widen.conv",
-        num_classes=10,
         fixed_input_size=False,
-        min_input_size=(3, 16, 16),
-        pool_size=(4, 4),
         paper_ids="arXiv:2306.08734",
         paper_name="WavPool: A New Block for Deep Neural Networks",
-        **kwargs,
+        **settings,
     )
 
 
