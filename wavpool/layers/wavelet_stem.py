@@ -60,11 +60,13 @@ class WaveletStem(nn.Module):
 
 def _shifts(x: Tensor) -> list[Tensor]:
     """`x`, shifted by one column, by one row and by both; the last sample is repeated."""
-    right = torch.cat((x[..., 1:], x[..., -1:]), 3)
-    return [x, right, *(torch.cat((part[..., 1:, :], part[..., -1:, :]), 2) for part in (x, right))]
+    left = torch.cat((x[..., 1:], x[..., -1:]), 3)
+    up = torch.cat((x[..., 1:, :], x[..., -1:, :]), 2)
+    return [x, left, up, torch.cat((left[..., 1:, :], left[..., -1:, :]), 2)]
 
 
 def _interleaved(shifted: list[Tensor], height: int, width: int) -> Tensor:
     """The undecimated bands `(B, 4 C, height, width)` of the four shifts."""
-    rows = [torch.stack((shifted[k], shifted[k + 1]), -1).flatten(-2) for k in (0, 2)]
-    return torch.stack(rows, -2).flatten(-3, -2)[..., :height, :width]
+    even = torch.stack((shifted[0], shifted[1]), -1).flatten(-2)
+    odd = torch.stack((shifted[2], shifted[3]), -1).flatten(-2)
+    return torch.stack((even, odd), -2).flatten(-3, -2)[..., :height, :width]

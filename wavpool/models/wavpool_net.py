@@ -21,7 +21,7 @@ from ..layers import WaveletPool2d, WaveletStem
 from ._base import ChainModel, Device, Layer, build, drop_path_rates, image_cfg
 from .wavpool_dense import refuse_dense
 
-__all__ = ["WavPoolBlock", "WavPoolNet"]
+__all__ = ["WavPoolBlock", "WavPoolNet", "checkpoint_filter_fn"]
 
 
 class WavPoolBlock(nn.Module):
@@ -123,6 +123,20 @@ class WavPoolNet(ChainModel):
         self.register_load_state_dict_pre_hook(refuse_dense)
 
 
+def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: WavPoolNet) -> dict[str, Tensor]:
+    """Fit the stem's normalisation to images of other channels: every band gets the mean of its channels' statistics.
+
+    timm itself fits the convolution after it. Other checkpoints pass unchanged.
+    """
+    adapted = dict(state_dict)
+    for name, value in model.state_dict().items():
+        source = state_dict.get(name)
+        if name.startswith("stages.stage1.stem.") and source is not None and source.shape != value.shape:
+            bands = value.shape[0] // model.in_chans
+            adapted[name] = source.view(bands, -1).mean(1).repeat_interleave(model.in_chans)
+    return adapted
+
+
 def _widen(
     in_chs: int,
     out_chs: int,
@@ -191,6 +205,7 @@ default_cfgs = generate_default_cfgs(
 def _create(variant: str, pretrained: bool, **kwargs: Any) -> WavPoolNet:
     widths, depths = {**_SIZES, **_SIZES_224}[variant]
     sizes: dict[str, Any] = {"widths": widths, "depths": depths, "stem_levels": 2 if variant in _SIZES_224 else 1}
+    sizes |= {"pretrained_filter_fn": checkpoint_filter_fn}
     return build(WavPoolNet, variant, pretrained, **{**sizes, **kwargs})
 
 
