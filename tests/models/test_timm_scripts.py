@@ -14,6 +14,8 @@ import timm
 import torch
 from PIL import Image
 
+from wavpool.cli import main as command
+from wavpool.codec import load
 from wavpool.timm import find_script, main
 
 ROOT = Path(__file__).parents[2]
@@ -49,8 +51,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def script(folder: Path, timm_scripts: Path) -> Script:
     """Function from a script and its arguments to what it printed, both streams together."""
 
-    def run(*command: object, before: tuple[str, ...] = ()) -> str:
-        done = call(folder, *before, "-m", "wavpool.timm", *command, TIMM_SCRIPTS=str(timm_scripts))
+    def run(*command: object) -> str:
+        done = call(folder, "-m", "wavpool.timm", *command, TIMM_SCRIPTS=str(timm_scripts))
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stderr + done.stdout
 
@@ -85,6 +87,18 @@ def test_validate(trained: Path, script: Script) -> None:
     with (trained / "summary.csv").open() as file:
         *_, last = csv.DictReader(file)
     assert result(output)["top1"] == pytest.approx(float(last["eval_top1"]), abs=0.01)
+
+
+def test_compress(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command(["compress", str(trained / "last.pth.tar"), "-o", str(tmp_path / "net.wvp"), "--step", "0.1"])
+    assert not ended.value.code
+    expected = timm.create_model("vanilla_cnn", num_classes=3, checkpoint_path=str(trained / "last.pth.tar")).eval()
+    restored = timm.create_model("vanilla_cnn", num_classes=3).eval()
+    with load(tmp_path / "net.wvp") as loaded:
+        loaded.load_into(restored)
+    image = torch.rand(2, 3, 32, 32)
+    torch.testing.assert_close(restored(image), expected(image), rtol=0.1, atol=0.1)
 
 
 @pytest.mark.slow
@@ -125,14 +139,6 @@ def test_processes_of_a_script_know_the_models(folder: Path, timm_scripts: Path,
         assert {row["model"] for row in csv.DictReader(file)} == set(timm.list_models("vanilla*"))
 
 
-@pytest.mark.slow
-def test_train_under_torchrun(folder: Path, script: Script) -> None:
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    train = ("--data-dir", "photos", *MODEL, *CPU, "--epochs", 1, "-b", 3)
-    script("train", *train, "--output", ".", "--experiment", "pair", before=torchrun)
-    assert (folder / "pair" / "last.pth.tar").is_file()
-
-
 PRINTS = """
 import sys
 import neighbour
@@ -141,6 +147,11 @@ print(sys.argv, __name__, neighbour.NAME, "wavpool" in sys.modules)
 STARTS = """
 import subprocess, sys
 subprocess.run([sys.executable, "-c", "import timm; print(timm.is_model('vanilla_cnn'))"], check=True)
+"""
+
+RANKS = """
+import os, timm
+print(os.environ["RANK"], timm.is_model("vanilla_cnn"), flush=True)
 """
 
 
@@ -167,6 +178,14 @@ def test_the_environments_own_start_up_file_still_runs(own_scripts: Path, tmp_pa
     path = os.pathsep.join(map(str, (tmp_path, ROOT)))
     done = call(tmp_path, "-m", "wavpool.timm", own_scripts / "starts.py", PYTHONPATH=path)
     assert done.stdout.split() == ["own", "own", "True"], done.stderr
+
+
+@pytest.mark.slow
+def test_under_torchrun(tmp_path: Path) -> None:
+    (tmp_path / "ranks.py").write_text(RANKS)
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    done = call(tmp_path, *torchrun, "-m", "wavpool.timm", "ranks")
+    assert sorted(done.stdout.splitlines()) == ["0 True", "1 True"], done.stderr
 
 
 def test_a_script_fails_with_its_own_exit_code(tmp_path: Path) -> None:
