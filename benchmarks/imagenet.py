@@ -83,7 +83,8 @@ def measure(name: str, size: int, batch: int, threads: int, seconds: float) -> R
 
 def create(name: str, size: int, **settings: Any) -> nn.Module:
     """The network for ImageNet; one of a fixed image size is made for `size`."""
-    if timm.get_pretrained_cfg(name).fixed_input_size:
+    config = timm.get_pretrained_cfg(name)
+    if config is not None and config.fixed_input_size:
         settings["img_size"] = size
     model: nn.Module = timm.create_model(name, num_classes=CLASSES, in_chans=3, **settings)
     return model
