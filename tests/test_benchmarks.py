@@ -19,6 +19,8 @@ from benchmarks import __main__ as command
 from benchmarks import figure, imports, models, original, spectral, transforms
 from benchmarks.document import document, summary_table
 from benchmarks.fetch import Unavailable, fetch
+from benchmarks.imagenet import count_macs, create, feature_maps
+from benchmarks.imagenet import main as imagenet
 from benchmarks.implementations import IMPLEMENTATIONS, Implementation, Problem, Transform
 from benchmarks.records import (
     BOTH,
@@ -37,6 +39,7 @@ from benchmarks.records import (
 )
 from benchmarks.targets import TARGETS, Target, evaluate
 from benchmarks.timing import Timing, block, interleaved, remote_blocks, summarize
+from training.files import write_csv
 from wavpool.layers import BandLinear
 
 NAMES = {implementation.name: implementation for implementation in IMPLEMENTATIONS}
@@ -423,3 +426,44 @@ def test_tables_of_spectral_layers_are_made_of_their_csv() -> None:
         rows = list(csv.DictReader(file))
     assert (spectral.FOLDER / "layers.md").read_text(encoding="utf-8") == spectral.table(rows)
     assert (spectral.FOLDER / "summary.md").read_text(encoding="utf-8") == spectral.summary(rows)
+
+
+# ImageNet.
+
+
+def test_imagenet_measures_models_and_keeps_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--size", "32", "--batch-size", "2", "--seconds", "0.01", "--threads", "1", "--output", str(tmp_path)]
+    kept = {"model": "lenet5", "param_count": "7.5", "img_size": "32", "batch_size": "2", "threads": "1"}
+    columns = ("infer_gmacs", "feature_maps", "infer_samples_per_sec", "train_samples_per_sec")
+    memory = ("infer_memory_mb", "train_memory_mb")
+    write_csv(tmp_path / "imagenet.csv", [dict.fromkeys((*columns, *memory), "1") | kept])
+    imagenet(["--models", "vanilla_cnn", *small])
+    with (tmp_path / "imagenet.csv").open() as file:
+        old, new = csv.DictReader(file)
+    assert (old["model"], old["param_count"]) == ("lenet5", "7.5")
+    parameters = sum(each.numel() for each in create("vanilla_cnn", 32).parameters())
+    assert float(new["param_count"]) == round(parameters / 1e6, 3)
+    assert float(new["train_memory_mb"]) >= float(new["infer_memory_mb"])
+    assert min(float(new[name]) for name in columns if name != "feature_maps") > 0
+    assert "| vanilla_cnn | " in (tmp_path / "imagenet.md").read_text()
+    assert "vanilla_cnn" in capsys.readouterr().out
+
+
+def test_imagenet_refuses_an_unknown_model(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        imagenet(["--models", "no_such_model"])
+    assert "timm has no model 'no_such_model'" in capsys.readouterr().err
+
+
+def test_imagenet_counts_and_shapes() -> None:
+    image = torch.rand(1, 3, 48, 48)
+    assert count_macs(torch.nn.Conv2d(3, 8, 3, groups=1), torch.zeros(2, 3, 5, 5)) == 2 * 9 * 9 * 3 * 8
+    assert feature_maps("vanilla_cnn", image) == "40x12x12 80x6x6 160x3x3"
+
+
+def test_imagenet_without_feature_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **settings: object) -> None:
+        raise RuntimeError("features_only not implemented")
+
+    monkeypatch.setattr("benchmarks.imagenet.create", refuse)
+    assert feature_maps("vanilla_cnn", torch.rand(1, 3, 48, 48)) == ""

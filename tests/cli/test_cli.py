@@ -1,5 +1,6 @@
 """The `wavpool` command: what it writes and says, its exit codes, and that mistakes get one sentence."""
 
+import argparse
 import errno
 import io
 import json
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 import timm
 import torch
+from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
@@ -154,6 +156,31 @@ class TestCompress:
         value, low, high = map(float, re.findall(r"\d+\.\d\d", out.splitlines()[1]))
         assert out.splitlines()[1].startswith("foretold loss: ")
         assert low <= value <= min(high, 9)
+
+    def test_of_a_checkpoint_of_timms_training(self, run: Run, tmp_path: Path):
+        arguments = argparse.Namespace(model="vanilla_cnn", num_classes=3, img_size=None, model_kwargs={})
+        torch.manual_seed(0)
+        states = [timm.create_model("vanilla_cnn", num_classes=3).state_dict() for _ in range(2)]
+        content = {"arch": "vanilla_cnn", "args": arguments, "state_dict": states[0], "state_dict_ema": states[1]}
+        torch.save(content, "last.pth.tar")
+        for model, name in (("last.pth.tar", "file"), (("vanilla_cnn", "--checkpoint", "last.pth.tar"), "named")):
+            words = (model,) if isinstance(model, str) else model
+            code, _, err = run("compress", *words, "-o", f"{name}.wvp", "--step", "1", "--profile", "fast")
+            assert code == 0, err
+        run("compress", "last.pth.tar", "--no-ema", "-o", "plain.wvp", "--step", "1", "--profile", "fast")
+        file, named, plain = ((tmp_path / f"{name}.wvp").read_bytes() for name in ("file", "named", "plain"))
+        assert file == named != plain
+
+    def test_a_checkpoint_of_timms_training_can_be_calibrated(self, run: Run, tmp_path: Path):
+        arguments = argparse.Namespace(model="vanilla_cnn", num_classes=3, img_size=None, model_kwargs={})
+        state = timm.create_model("vanilla_cnn", num_classes=3).state_dict()
+        torch.save({"arch": "vanilla_cnn", "args": arguments, "state_dict": state}, "last.pth.tar")
+        for number in range(4):
+            path = tmp_path / "photos" / "train" / "red" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (40, 40), (60 * number, 0, 0)).save(path)
+        code, _, err = run("compress", "last.pth.tar", "-o", "x.wvp", "--step", "1", "--calibration", "photos")
+        assert code == 0, err
 
     def test_layers_that_came_out_zero_are_named(self, run: Run, tmp_path: Path):
         code, _, err = run("compress", "cli_nets:net", "-o", "net.wvp", "--step", "90")

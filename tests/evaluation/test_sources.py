@@ -1,7 +1,6 @@
 """Models and data by name, and batches of whatever data come as."""
 
 import gzip
-import pickle
 import struct
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from wavpool.evaluation import batches
 from wavpool.evaluation.batches import Batches, as_batches, forward, split_batch
-from wavpool.evaluation.sources import SourceError, load_data, load_model, read_state
+from wavpool.evaluation.sources import SourceError, load_data, load_model
 
 NETS = """
 import torch
@@ -130,12 +129,6 @@ class TestModels:
         with pytest.raises(SourceError, match="--checkpoint"):
             _ = source.network
 
-    @pytest.mark.parametrize("wrapper", ["state_dict", "model", None])
-    def test_checkpoints_are_unpacked(self, tmp_path: Path, wrapper: str | None):
-        state = {f"module.{name}": torch.ones(2) for name in "ab"}
-        torch.save({wrapper: state, "epoch": 3} if wrapper else state, tmp_path / "c.pth")
-        assert set(read_state(tmp_path / "c.pth")) == {"a", "b"}
-
     @pytest.mark.parametrize(
         ("name", "settings", "message"),
         [
@@ -178,25 +171,6 @@ class TestModels:
         torch.save(state, nets / "w.pth")
         with pytest.raises(SourceError, match=message):
             load_model("mynets:net", checkpoint=nets / "w.pth")
-
-    def test_files_are_data(self, tmp_path: Path):
-        """A pickle that would run a command is refused, and so is what holds no tensors."""
-
-        class Evil:
-            def __reduce__(self) -> tuple[object, tuple[str]]:
-                return Path.touch, (tmp_path / "ran",)
-
-        (tmp_path / "evil.pth").write_bytes(pickle.dumps(Evil(), protocol=2))
-        torch.save({"a": 3}, tmp_path / "number.pth")
-        (tmp_path / "text.safetensors").write_text("hello")
-        for name, message in [
-            ("evil.pth", "cannot be read"),
-            ("number.pth", "more than"),
-            ("text.safetensors", "read"),
-        ]:
-            with pytest.raises(SourceError, match=message):
-                read_state(tmp_path / name)
-        assert not (tmp_path / "ran").exists()
 
 
 @pytest.fixture

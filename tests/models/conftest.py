@@ -1,10 +1,13 @@
-"""The registry of the zoo, and packages that tests fetch from PyPI."""
+"""The registry of the zoo, and packages and scripts that tests fetch."""
 
 import os
 import subprocess
 import sys
+import tarfile
 import tempfile
+import urllib.request
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ FAMILIES = sorted({MODULES[name].removeprefix(PACKAGE) for name in NAMES})
 # The tuned variants differ from their base in sizes alone: what takes seconds a model runs on them when slow tests do.
 TUNED = ("_cifar10", "_fashion_mnist", "_mnist")
 ECONOMICAL = [pytest.param(name, marks=pytest.mark.slow) if name.endswith(TUNED) else name for name in NAMES]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wavpool" / "tests"
 
 
 @pytest.fixture(params=NAMES)
@@ -74,13 +78,12 @@ def images() -> Callable[..., Tensor]:
 @pytest.fixture(scope="session")
 def fetch() -> Callable[..., Path]:
     """Function from a requirement and pip's options to the archive, kept in the user's cache; skips if offline."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wavpool" / "tests"
 
     def download(requirement: str, pattern: str, *options: str) -> Path:
-        if found := sorted(cache.glob(pattern)):
+        if found := sorted(CACHE.glob(pattern)):
             return found[0]
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as folder:
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
             command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
             result = subprocess.run(
                 [*command, "--dest", folder, *options, requirement], capture_output=True, text=True, check=False
@@ -88,6 +91,28 @@ def fetch() -> Callable[..., Path]:
             if result.returncode != 0:
                 pytest.skip(f"{requirement} cannot be downloaded: {result.stderr.strip().splitlines()[-1:]}")
             (archive,) = Path(folder).glob(pattern)
-            return archive.replace(cache / archive.name)
+            return archive.replace(CACHE / archive.name)
 
     return download
+
+
+@pytest.fixture(scope="session")
+def timm_scripts() -> Path:
+    """Folder of timm's scripts: $TIMM_SCRIPTS, or those of the installed version from GitHub; skips if offline."""
+    if given := os.environ.get("TIMM_SCRIPTS"):
+        return Path(given)
+    name = f"pytorch-image-models-{version('timm')}"
+    if not (CACHE / name).is_dir():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        url = f"https://github.com/huggingface/pytorch-image-models/archive/refs/tags/v{version('timm')}.tar.gz"
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            try:
+                with (
+                    urllib.request.urlopen(url, timeout=20) as answer,
+                    tarfile.open(fileobj=answer, mode="r|gz") as tar,
+                ):
+                    tar.extractall(folder, filter="data")
+            except OSError as error:
+                pytest.skip(f"timm's scripts are not in $TIMM_SCRIPTS and cannot be downloaded: {error}")
+            (Path(folder) / name).replace(CACHE / name)
+    return CACHE / name

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from .. import files
 from ..errors import UserError
 from ..evaluation.batches import Batch, forward
+from ..evaluation.checkpoints import load_plain
 from .learning import fit
 
 Int8 = NDArray[np.int8]
@@ -122,10 +123,8 @@ def _state(path: str | Path) -> dict[str, Any]:
         with warnings.catch_warnings():  # torch's announcements about its own storages and quantised tensors
             for start in ("TypedStorage is deprecated", "torch.quantize_per_tensor"):
                 warnings.filterwarnings("ignore", start, UserWarning)
-            state = torch.load(path, weights_only=True)
-    except OSError:
-        raise
-    except Exception:  # whatever a damaged pickle or archive raises
+            state = load_plain(Path(path))
+    except UserError:
         raise UserError(f"{path} cannot be read as a quantised state: {REMEDY}") from None
     if not isinstance(state, dict):
         raise UserError(f"{path} holds no state of a network: {REMEDY}")

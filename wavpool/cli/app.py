@@ -110,6 +110,7 @@ def compress(
     seed: options.Seed = 0,
     pretrained: options.Pretrained = True,
     checkpoint: options.Checkpoint = None,
+    ema: options.Ema = True,
     model_kwargs: options.ModelKwargs = None,
     app_dir: options.AppDir = Path(),
     device: options.Device = "auto",
@@ -127,12 +128,11 @@ def compress(
     from .commands import compress_model
 
     options.import_from(app_dir)
-    named = ModelSpec(
-        model, pretrained, checkpoint, options.settings(model_kwargs or ()), options.chosen_device(device)
-    )
+    kwargs = options.settings(model_kwargs or ())
+    named = ModelSpec(model, pretrained, checkpoint, kwargs, options.chosen_device(device), seed, ema)
     data = DataSpec("", calibration_split, data_dir, download, batch_size, calibration_limit, loader_workers)
     compress_model(
-        replace(named, seed=seed),
+        named,
         output,
         {"max_drop": max_drop, "max_bytes": None if max_bytes is None else options.size(max_bytes), "step": step},
         calibration=None if calibration is None else replace(data, name=calibration),
@@ -213,6 +213,7 @@ def sweep(
     ] = options.Profile.small,
     pretrained: options.Pretrained = True,
     checkpoint: options.Checkpoint = None,
+    ema: options.Ema = True,
     model_kwargs: options.ModelKwargs = None,
     app_dir: options.AppDir = Path(),
     device: options.Device = "auto",
@@ -234,10 +235,11 @@ def sweep(
     from .sweeping import Choice, run_sweep
 
     options.import_from(app_dir)
+    kwargs = options.settings(model_kwargs or ())
     measured = DataSpec(data, split, data_dir, download, batch_size, limit, loader_workers)
     run_sweep(
         output,
-        ModelSpec(model, pretrained, checkpoint, options.settings(model_kwargs or ()), options.chosen_device(device)),
+        ModelSpec(model, pretrained, checkpoint, kwargs, options.chosen_device(device), ema=ema),
         measured,
         None if calibration is None
         else replace(measured, name=calibration, split=calibration_split, limit=calibration_limit),

@@ -32,6 +32,7 @@ def train_model(
     seed: options.Seed = 0,
     model_kwargs: options.ModelKwargs = None,
     checkpoint: options.Checkpoint = None,
+    ema: options.Ema = True,
     app_dir: options.AppDir = Path(),
     split: options.Split = "train",
     data_dir: options.DataDir = None,
@@ -45,7 +46,7 @@ def train_model(
     from .circuit_models import train
 
     options.import_from(app_dir)
-    chosen = ModelSpec(model, False, checkpoint, options.settings(model_kwargs or ()))
+    chosen = ModelSpec(model, False, checkpoint, options.settings(model_kwargs or ()), ema=ema)
     train(chosen, DataSpec(data, split, data_dir, download, batch_size, limit, loader_workers), output, epochs,
           learning_rate, seed)  # fmt: skip
 
@@ -66,6 +67,7 @@ def quantize(
     seed: options.Seed = 0,
     model_kwargs: options.ModelKwargs = None,
     checkpoint: options.Checkpoint = None,
+    ema: options.Ema = True,
     pretrained: options.Pretrained = True,
     app_dir: options.AppDir = Path(),
     split: options.Split = "train",
@@ -80,7 +82,7 @@ def quantize(
     from .circuit_models import quantize
 
     options.import_from(app_dir)
-    chosen = ModelSpec(model, pretrained, checkpoint, options.settings(model_kwargs or ()))
+    chosen = ModelSpec(model, pretrained, checkpoint, options.settings(model_kwargs or ()), ema=ema)
     data_spec = DataSpec(data, split, data_dir, download, batch_size, limit, loader_workers)
     quantize(chosen, data_spec, output, qat, learning_rate, seed)
 

@@ -15,7 +15,7 @@ from ..codec.compression import compress, zeroed_sentence
 from ..codec.errors import CompressionWarning
 from ..codec.model import load
 from ..errors import UserError
-from ..evaluation.sources import is_named_weights, is_weights
+from ..evaluation.sources import is_named_weights, names_network
 from ..evaluation.specs import DataSpec, ModelSpec
 from ..files import write_with
 from .progress import compressing, say, warn
@@ -84,12 +84,12 @@ def check_target(given: Mapping[str, float]) -> None:
 
 
 def check_runs(model: ModelSpec, option: str) -> None:
-    """Refuse an option that needs a network where the model is a file of weights.
+    """Refuse an option that needs a network where the model is a file that holds weights alone.
 
     Raises:
         UserError: it is that.
     """
-    if is_weights(model.name):
+    if not names_network(model.name):
         raise UserError(
             f"{option} needs a network, and {model.name} holds weights alone: name the network as MODEL "
             f"and give --checkpoint {model.name}"

@@ -100,7 +100,7 @@ Model = Annotated[
     typer.Argument(
         metavar="MODEL",
         help="A model of timm or torchvision by name (torchvision:NAME for the latter's), a .safetensors or .pth file "
-        "(wrappers are unpacked, prefixes module. are taken off), "
+        "(wrappers are unpacked, prefixes module. are taken off), a checkpoint of timm's train.py (last.pth.tar), "
         "or module:function, which returns a torch.nn.Module or (module, transform of its images).",
         show_default=False,
     ),
@@ -114,10 +114,14 @@ Checkpoint = Annotated[
     typer.Option(
         "--checkpoint",
         metavar="FILE",
-        help="Weights to put into the model.",
+        help="Weights to put into the model; a checkpoint of timm's train.py also gives the model's arguments.",
         rich_help_panel=MODEL,
         show_default=False,
     ),
+]
+Ema = Annotated[
+    bool,
+    typer.Option("--ema/--no-ema", help="Take averaged weights of a file that has them.", rich_help_panel=MODEL),
 ]
 ModelKwargs = Annotated[
     list[str] | None,

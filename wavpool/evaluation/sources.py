@@ -5,6 +5,7 @@
 | `resnet18`, `hf-hub:...` | a model of timm |
 | `torchvision:resnet18`, or `resnet18` where timm has no such model | a model of torchvision |
 | `weights.safetensors`, `weights.pth` | a state dict alone |
+| `last.pth.tar` | a checkpoint of timm's `train.py`: the network that it names, with its weights |
 | `package.module:function` | `function()`: a module, or a module and the transform of its images |
 
 | DATA | what it is |
@@ -12,14 +13,11 @@
 | a folder | images in a folder a class |
 | `torch/cifar10`, `hfds/...`, `tfds/...`, `wds/...` | a data set of timm's `create_dataset` |
 | `package.module:function` | `function()`: whatever `batches.as_batches` takes |
-
-Weights are read as data only: safetensors, or `torch.load(weights_only=True)`.
 """
 
 import difflib
 import importlib
 import inspect
-import pickle
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,24 +25,19 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset
 
-from ..errors import UserError
 from .batches import Batches, as_batches
+from .checkpoints import Checkpoint, read_checkpoint
+from .errors import SourceError
 
 Prepare = Callable[[Any], Any]
 """From an image to what the model takes."""
 
-_FILES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")
+_FILES = (".safetensors", ".pth", ".pth.tar", ".pt", ".bin", ".ckpt")
 _DATA_PREFIXES = ("torch", "hfds", "hfids", "tfds", "wds")
 _HUBS = ("hf-hub", "hf_hub", "local-dir")
-_WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema")
-
-
-class SourceError(UserError):
-    """A MODEL or DATA that cannot be had; the message is one sentence with the remedy."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +72,21 @@ class Source:
 
 
 def load_model(
-    name: str, pretrained: bool = True, checkpoint: str | Path | None = None, settings: Mapping[str, Any] | None = None
+    name: str,
+    pretrained: bool = True,
+    checkpoint: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    ema: bool = True,
 ) -> Source:
     """The model of a name.
 
     Args:
         name: see the table above.
         pretrained: of a timm or torchvision model, fetch its weights unless `checkpoint` is given.
-        checkpoint: a file of weights to put into the network.
+        checkpoint: a file of weights to put into the network. A checkpoint of timm's `train.py` for the model `name`
+            also gives the settings that it was trained with, and how its images were prepared.
         settings: keyword arguments of a timm or torchvision model, or of the function.
+        ema: of a checkpoint that holds averaged weights as well, take these.
 
     Raises:
         SourceError: there is no such model, or its weights cannot be had or do not fit.
@@ -97,9 +96,8 @@ def load_model(
     """
     settings = dict(settings or {})
     if is_weights(name):
-        if checkpoint is not None or settings:
-            raise SourceError(f"{name} holds weights alone: give --checkpoint and --model-kwargs with a network's name")
-        return Source(name, None, read_state(name))
+        return _from_file(name, checkpoint, settings, ema)
+    weights = None if checkpoint is None else read_checkpoint(checkpoint, ema)
     prefix, colon, rest = name.partition(":")
     pretrained = pretrained and checkpoint is None
     if prefix == "torchvision" and colon:
@@ -107,10 +105,15 @@ def load_model(
     elif colon and prefix not in _HUBS:
         module, prepare = _from_function(name, settings)
     else:
-        module, prepare = _by_name(name, pretrained, settings, checkpoint)
-    if checkpoint is not None:
-        _put(module, name, checkpoint)
+        module, prepare = _by_name(name, pretrained, settings, checkpoint, weights)
+    if weights is not None:
+        _put(module, name, str(checkpoint), weights.state)
     return Source(name, module.eval(), module.state_dict(), prepare)
+
+
+def names_network(name: str) -> bool:
+    """Whether a MODEL is more than weights: a network by name, or a checkpoint that says which network it is of."""
+    return not is_weights(name) or _is_timms(read_checkpoint(name))
 
 
 def is_named_weights(name: str) -> bool:
@@ -171,34 +174,6 @@ def load_data(
     )
 
 
-def read_state(path: str | Path) -> dict[str, Tensor]:
-    """All tensors of a file of weights, on the CPU; a checkpoint's `state_dict` or `model` is unpacked.
-
-    Raises:
-        SourceError: the file is absent or holds anything but tensors.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise SourceError(f"there is no file {path}: give a .safetensors or .pth file, or a model's name")
-    if path.suffix == ".wvp":
-        raise SourceError(
-            f"{path} is a .wvp file: decompress it first (wavpool decompress {path} -o weights.safetensors)"
-        )
-    try:
-        content = _load(path)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-        raise SourceError(
-            f"{path} cannot be read as weights: save model.state_dict() with torch or safetensors"
-        ) from error
-    for name in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
-            content = content[name]
-    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise SourceError(f"{path} holds more than a state dict: save model.state_dict() alone")
-    parallel = bool(content) and all(str(key).startswith("module.") for key in content)
-    return {str(key).removeprefix("module." if parallel else ""): value for key, value in content.items()}
-
-
 def function_of(name: str) -> Callable[..., Any]:
     """The callable of `module:function`.
 
@@ -226,28 +201,50 @@ def function_of(name: str) -> Callable[..., Any]:
     return function
 
 
-def _load(path: Path) -> Any:
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+def _is_timms(weights: Checkpoint) -> bool:
+    import timm
 
-        try:
-            return load_file(path)
-        except SafetensorError as error:
-            raise ValueError(str(error)) from error
-    return torch.load(path, map_location="cpu", weights_only=True)
+    return bool(weights.arch) and timm.is_model(weights.arch)
+
+
+def _from_file(name: str, checkpoint: str | Path | None, settings: dict[str, Any], ema: bool) -> Source:
+    """A file as MODEL: its weights, in their network where it is known."""
+    weights = read_checkpoint(name, ema)
+    timms = _is_timms(weights)
+    if checkpoint is not None or (settings and not timms):
+        raise SourceError(f"{name} is a file of weights: give --checkpoint and --model-kwargs with a network's name")
+    if not timms:
+        return Source(name, None, weights.state)
+    module, prepare = _by_name(weights.arch, False, settings, name, weights)
+    _put(module, weights.arch, name, weights.state)
+    return Source(name, module.eval(), module.state_dict(), prepare)
 
 
 def _by_name(
-    name: str, pretrained: bool, settings: dict[str, Any], checkpoint: str | Path | None
+    name: str,
+    pretrained: bool,
+    settings: dict[str, Any],
+    checkpoint: str | Path | None,
+    weights: Checkpoint | None,
 ) -> tuple[nn.Module, Prepare | None]:
     import timm
     import torchvision
 
     if name.partition(":")[0] in _HUBS or timm.is_model(name):
+        images: Mapping[str, Any] = {}
+        if weights is not None and weights.arch.partition(".")[0] == name.partition(".")[0]:
+            settings, images = {**weights.settings, **settings}, weights.images
         with _fetching(name):
             module = timm.create_model(name, pretrained=pretrained, **settings)
-        return module, _transform(module, settings)
+        try:
+            return module, _transform(module, settings, images)
+        except (AssertionError, KeyError, TypeError, ValueError) as error:
+            if not images:
+                raise
+            raise SourceError(
+                f"{checkpoint} prepares images in a way that timm does not take ({_line(error)}): save its state_dict "
+                "alone, and name the network as MODEL"
+            ) from error
     known = torchvision.models.list_models()
     if name in known:
         return _torchvision(name, pretrained, settings, checkpoint)
@@ -258,14 +255,14 @@ def _by_name(
     )
 
 
-def _transform(module: nn.Module, settings: Mapping[str, Any]) -> Prepare:
-    """The transform of timm's configuration, with the size and the channels that `settings` ask for instead.
+def _transform(module: nn.Module, settings: Mapping[str, Any], images: Mapping[str, Any]) -> Prepare:
+    """The transform of timm's configuration, with what a training's `images` and then `settings` ask for instead.
 
     Images are made gray for a network of one channel, and coloured for one of three, whichever they are.
     """
     import timm.data
 
-    config = timm.data.resolve_model_data_config(module)
+    config = timm.data.resolve_data_config(dict(images), model=module)
     own_channels, *own_size = config["input_size"]
     channels, size = settings.get("in_chans", own_channels), settings.get("img_size", own_size)
     height, width = (size, size) if isinstance(size, int) else size
@@ -336,9 +333,9 @@ def _from_function(name: str, settings: dict[str, Any]) -> tuple[nn.Module, Prep
     return module, prepare
 
 
-def _put(module: nn.Module, name: str, checkpoint: str | Path) -> None:
+def _put(module: nn.Module, name: str, checkpoint: str, state: Mapping[str, Tensor]) -> None:
     try:
-        missing, unexpected = module.load_state_dict(read_state(checkpoint), strict=False)
+        missing, unexpected = module.load_state_dict(state, strict=False)
     except RuntimeError as error:  # of shapes
         wrong = str(error).strip().splitlines()
         raise SourceError(f"{checkpoint} does not fit {name}: {wrong[-1].strip().rstrip('.')}") from error

@@ -21,12 +21,13 @@ class ModelSpec:
     settings: Mapping[str, Any] = field(default_factory=dict)
     device: str = "cpu"
     seed: int = 0
+    ema: bool = True
 
     def load(self) -> Source:
         """The model, on its device."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            source = load_model(self.name, self.pretrained, self.checkpoint, self.settings)
+            source = load_model(self.name, self.pretrained, self.checkpoint, self.settings, self.ema)
         if source.module is not None:
             source.module.to(self.device)
         return source
