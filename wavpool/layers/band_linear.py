@@ -53,7 +53,9 @@ class BandLinear(nn.Conv2d):
             x = bands.reshape(bands.shape[0], groups, weight.shape[2]).transpose(0, 1)
         else:
             x = bands.permute(2, 0, 1, 3, 4).flatten(2)  # (n, B, in_chans * h * w)
-        return torch.baddbmm(bias, x, weight.transpose(1, 2)).transpose(0, 1)
+        if torch.jit.is_tracing():  # fvcore traces to count multiply-adds, and does not know baddbmm
+            return (torch.bmm(x, weight.transpose(1, 2)) + bias).transpose(0, 1)
+        return torch.baddbmm(bias, x, weight.transpose(1, 2)).transpose(0, 1)  # much faster for single images
 
     def _check(self, bands: Tensor) -> None:
         """Refuse other shapes: with axes swapped they would often fit, and mean nothing."""

@@ -146,12 +146,17 @@ class WavPoolDense(ZooModel):
         block, old = self._make_block(size, **dd), self.get_submodule(self.first_dense)
         state = self.state_dict()
         new: nn.Module = nn.Identity()
-        if isinstance(old, nn.Linear):
+        if isinstance(old, nn.Linear):  # not without a classifier and a hidden layer
             features = old.in_features // self.block.num_features * block.num_features
             new = nn.Linear(features, old.out_features, old.bias is not None, **dd)
-            grow(state, block, f"{self.first_dense}.weight", new.weight)
-        else:  # no classifier and no hidden layer
-            grow(state, block, "", None)
+        try:
+            grow(state, block, f"{self.first_dense}.weight", getattr(new, "weight", None))
+        except ValueError as error:
+            present, given = (f"{height} x {width}" for height, width in (self.block.sizes[0], size))
+            raise ValueError(
+                f"networks whose levels are pooled one by one grow from {present} to 2, 4, 8, ... times that, "
+                f"got {given}; create a new model for another size"
+            ) from error
         self.block = block.train(self.training)
         if self.first_dense == "neck.0":
             self.set_submodule(self.first_dense, new)
