@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 import wavpool.models
 
-FAMILIES = ("lenet", "vanilla_cnn", "vanilla_mlp", "wavpool_net")
 NAMES = sorted(
     name
     for name in timm.list_models()
@@ -23,16 +22,21 @@ NAMES = sorted(
 )
 # The tuned variants differ from their base in sizes alone: what takes seconds a model runs on them when slow tests do.
 TUNED = ("_cifar10", "_fashion_mnist", "_mnist")
-ECONOMICAL = [pytest.param(name, marks=pytest.mark.slow) if name.endswith(TUNED) else name for name in NAMES]
+# Baselines that are large or differ from a smaller one in sizes alone: slow tests run all on them.
+LARGE = ("alexnet", "resnet32", "resnet44", "resnet56", "resnet110", "wavemix_lite_8_10", "wavemix_lite_64_6")
 
 
-@pytest.fixture(params=NAMES)
+def _slow(endings: tuple[str, ...]) -> list[Any]:
+    return [pytest.param(name, marks=pytest.mark.slow) if name.endswith(endings) else name for name in NAMES]
+
+
+@pytest.fixture(params=_slow(LARGE))
 def name(request: pytest.FixtureRequest) -> str:
     """Every registered model in turn."""
     return str(request.param)
 
 
-@pytest.fixture(params=ECONOMICAL)
+@pytest.fixture(params=_slow((*TUNED, *LARGE)))
 def costly_name(request: pytest.FixtureRequest) -> str:
     """Every registered model in turn, the tuned variants among the slow tests."""
     return str(request.param)

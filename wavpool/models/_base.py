@@ -46,7 +46,8 @@ class Head(nn.Module):
         if pool == "flatten":
             if map_size is None:
                 raise ValueError(
-                    "global_pool='flatten' needs images of one size, and this model takes any; use 'avg', 'max' or 'avgmax'"
+                    "global_pool='flatten' needs images of one size, and this model takes any size; "
+                    "use 'avg', 'max', 'avgmax' or 'catavgmax'"
                 )
             self.global_pool = nn.Flatten(1)
             multiplier = map_size[0] * map_size[1]

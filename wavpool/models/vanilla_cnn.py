@@ -88,11 +88,11 @@ class VanillaCNN(ChainModel):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(num_classes, in_chans, drop_rate)
-        act_layer, norm_layer = get_act_layer(act_layer), get_norm_layer(norm_layer)
+        norm, act = get_norm_layer(norm_layer), get_act_layer(act_layer)
         stages: list[tuple[str, nn.Module, int, int]] = []
         before = in_chans
         for index, width in enumerate(channels, start=1):
-            stage = conv_norm_act(before, width, norm_layer, act_layer, device, dtype)
+            stage = conv_norm_act(before, width, norm, act, device, dtype)
             stage.add_module("pool", nn.MaxPool2d(2, ceil_mode=True))
             stages.append((f"stage{index}", stage, width, 2**index))
             before = width

@@ -44,13 +44,13 @@ class CifarVGG(ChainModel):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(num_classes, in_chans, drop_rate)
-        act_layer, norm_layer = get_act_layer(act_layer), get_norm_layer(norm_layer)
+        norm, act = get_norm_layer(norm_layer), get_act_layer(act_layer)
         stages: list[tuple[str, nn.Module, int, int]] = []
         before = in_chans
         for index, widths in enumerate(channels, start=1):
             stage = nn.Sequential()
             for width in widths:
-                stage.append(conv_norm_act(before, width, norm_layer, act_layer, device, dtype))
+                stage.append(conv_norm_act(before, width, norm, act, device, dtype))
                 before = width
             stage.add_module("pool", nn.MaxPool2d(2))
             stages.append((f"stage{index}", stage, before, 2**index))

@@ -124,7 +124,7 @@ class WaveMixLite(ChainModel):
         if channels < 4 or channels % 4:
             raise ValueError(f"channels must be a multiple of 4, one quarter for each Haar band, got {channels}")
         dd: dict[str, Any] = {"device": device, "dtype": dtype}
-        stem = OrderedDict(
+        stem: OrderedDict[str, nn.Module] = OrderedDict(
             conv1=nn.Conv2d(in_chans, channels // 2, 3, padding=1, **dd),
             conv2=nn.Conv2d(channels // 2, channels, 3, padding=1, **dd),
         )
