@@ -22,8 +22,8 @@ NAMES = sorted(
 )
 # The tuned variants differ from their base in sizes alone: what takes seconds a model runs on them when slow tests do.
 TUNED = ("_cifar10", "_fashion_mnist", "_mnist")
-# Baselines that are large or differ from a smaller one in sizes alone: slow tests run all on them.
-LARGE = ("alexnet", "resnet32", "resnet44", "resnet56", "resnet110", "wavemix_lite_8_10", "wavemix_lite_64_6")
+# Baselines that are large or differ from a smaller one in sizes alone: slow tests run all on them, others some.
+LARGE = ("alexnet", "resnet32", "resnet44", "resnet56", "wavemix_lite_8_10", "wavemix_lite_64_6")
 
 
 def _slow(endings: tuple[str, ...]) -> list[Any]:
@@ -36,7 +36,7 @@ def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=_slow((*TUNED, *LARGE)))
+@pytest.fixture(params=_slow((*TUNED, *LARGE, "resnet20", "wavemix_lite_32_7")))
 def costly_name(request: pytest.FixtureRequest) -> str:
     """Every registered model in turn, the tuned variants among the slow tests."""
     return str(request.param)
@@ -46,6 +46,12 @@ def costly_name(request: pytest.FixtureRequest) -> str:
 def names() -> list[str]:
     """All registered models."""
     return NAMES
+
+
+@pytest.fixture
+def large_names() -> list[str]:
+    """The models that slow tests alone run all on."""
+    return [name for name in NAMES if name.endswith(LARGE)]
 
 
 @pytest.fixture

@@ -9,11 +9,17 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 # timm selects by pytest's -k, so nothing of the file changes; wavpool is imported before the file lists the models.
 CONFTEST = "import wavpool\nimport timm\n"
 
 
-def test_timms_own_model_tests(fetch: Callable[..., Path], names: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("large", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_timms_own_model_tests(
+    large: bool, fetch: Callable[..., Path], names: list[str], large_names: list[str], tmp_path: Path
+) -> None:
+    names = [name for name in names if (name in large_names) == large]
     installed = version("timm")
     archive = fetch(f"timm=={installed}", f"timm-{installed}.tar.gz", "--no-binary", ":all:")
     with tarfile.open(archive) as tar:

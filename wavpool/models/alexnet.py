@@ -13,7 +13,8 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import nn
 
 from ..layers.geometry import to_size
-from ._base import FEATURE_CFG, ChainModel, Device, Layer, dense_stage, image_cfg
+from ._base import FEATURE_CFG, ChainModel, Device, image_cfg
+from ._blocks import Layer, dense_stage
 
 __all__ = ["AlexNet"]
 

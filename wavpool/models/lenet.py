@@ -12,7 +12,8 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import nn
 
 from ..layers.geometry import to_size
-from ._base import FEATURE_CFG, ChainModel, dense_stage, image_cfg
+from ._base import FEATURE_CFG, ChainModel, image_cfg
+from ._blocks import dense_stage
 
 __all__ = ["LeNet5"]
 

@@ -9,7 +9,8 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import nn
 
 from ..layers.geometry import to_size
-from ._base import FEATURE_CFG, ChainModel, Device, Layer, conv_norm_act, image_cfg, paper_cfg
+from ._base import FEATURE_CFG, ChainModel, Device, image_cfg, paper_cfg
+from ._blocks import Layer, conv_norm_act
 
 __all__ = ["PaperCNN", "VanillaCNN"]
 

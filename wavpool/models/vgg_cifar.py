@@ -12,7 +12,8 @@ from timm.layers import get_act_layer, get_norm_layer
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import nn
 
-from ._base import FEATURE_CFG, ChainModel, Device, Layer, conv_norm_act, image_cfg
+from ._base import FEATURE_CFG, ChainModel, Device, image_cfg
+from ._blocks import Layer, conv_norm_act
 
 __all__ = ["CifarVGG"]
 

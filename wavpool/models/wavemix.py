@@ -18,7 +18,8 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import Tensor, nn
 
 from ..transforms.haar import haar_step
-from ._base import FEATURE_CFG, ChainModel, Device, Layer, drop_path_rates, image_cfg
+from ._base import FEATURE_CFG, ChainModel, Device, image_cfg
+from ._blocks import Layer, conv_mlp, drop_path_rates
 
 __all__ = ["WaveMixLite"]
 
@@ -52,16 +53,8 @@ class WaveMixBlock(nn.Module):
     ) -> None:
         super().__init__()
         dd: dict[str, Any] = {"device": device, "dtype": dtype}
-        hidden = int(mlp_ratio * channels)
         self.reduction = nn.Conv2d(channels, channels // 4, 1, **dd)
-        self.mlp = nn.Sequential(
-            OrderedDict(
-                fc1=nn.Conv2d(channels, hidden, 1, **dd),
-                act=act_layer(),
-                drop=nn.Dropout(proj_drop),
-                fc2=nn.Conv2d(hidden, channels, 1, **dd),
-            )
-        )
+        self.mlp = conv_mlp(channels, mlp_ratio, act_layer, proj_drop, **dd)
         self.upsample: nn.Module
         if upsample == "deconv":
             self.upsample = nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1, **dd)
