@@ -7,7 +7,7 @@ from torch.overrides import handle_torch_function, has_torch_function
 
 from ..transforms.arguments import widened
 from ..transforms.filters import FilterBank
-from ..transforms.haar_channels import row_pairs
+from ..transforms.haar_maps import row_pairs
 from ..transforms.tracing import is_exporting
 from .resample import WaveletDownsample
 
