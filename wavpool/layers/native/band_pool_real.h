@@ -29,8 +29,7 @@ typedef struct {
 INLINE void NAME(maximum)(ARGUMENTS) {
     OPEN
     uint8_t *winners = t.winner + run->half;
-#pragma GCC ivdep
-    for (int64_t k = 0; k < n; k++) {
+    FOR_BLOCKS(n, {
         const NAME(block_t) p = BLOCK(k);
         REAL best = p.a;
         int winner = 0;
@@ -39,13 +38,12 @@ INLINE void NAME(maximum)(ARGUMENTS) {
         COMPETE(p.d, 3)
         NAME(store)(half + k, best);
         winners[k] = winner;
-    }
+    })
 }
 
 INLINE void NAME(maximum_alone)(ARGUMENTS) {
     OPEN
-#pragma GCC ivdep
-    for (int64_t k = 0; k < n; k++) {
+    FOR_BLOCKS(n, {
         const NAME(block_t) p = BLOCK(k);
         REAL best = p.a;
         int winner = 0;
@@ -54,39 +52,36 @@ INLINE void NAME(maximum_alone)(ARGUMENTS) {
         COMPETE(p.d, 3)
         (void)winner;
         NAME(store)(half + k, best);
-    }
+    })
 }
 
 INLINE void NAME(maximum_backward)(ARGUMENTS) {
     OPEN
     const uint8_t *winners = t.winner + run->half;
-#pragma GCC ivdep
-    for (int64_t k = 0; k < n; k++) {
+    FOR_BLOCKS(n, {
         const REAL grad = NAME(load)(half + k);
         const int winner = winners[k];
         const NAME(block_t) block = {winner == 0 ? grad : 0, winner == 1 ? grad : 0, winner == 2 ? grad : 0,
                                      winner == 3 ? grad : 0};
         NAME(store_block)(full + step * k, right, down, columns, rows, pairs, 0, block);
-    }
+    })
 }
 
 INLINE void NAME(average)(ARGUMENTS) {
     OPEN
-#pragma GCC ivdep
-    for (int64_t k = 0; k < n; k++) {
+    FOR_BLOCKS(n, {
         const NAME(block_t) p = BLOCK(k);
         NAME(store)(half + k, ((p.a + p.c) + (p.b + p.d)) * (REAL)0.25);
-    }
+    })
 }
 
 INLINE void NAME(average_backward)(ARGUMENTS) {
     OPEN
-#pragma GCC ivdep
-    for (int64_t k = 0; k < n; k++) {
+    FOR_BLOCKS(n, {
         const REAL part = NAME(load)(half + k) * (REAL)0.25;
         const NAME(block_t) block = {part, part, part, part};
         NAME(store_block)(full + step * k, right, down, columns, rows, pairs, 1, block);
-    }
+    })
 }
 
 /* Twice the four bands of a block. */
@@ -102,13 +97,12 @@ INLINE void NAME(average_backward)(ARGUMENTS) {
 INLINE void NAME(moduli)(ARGUMENTS) {
     OPEN
     const REAL *weight = t.weight + run->channel;
-#pragma GCC ivdep
-    for (int64_t k = 0; k < n; k++) {
+    FOR_BLOCKS(n, {
         const NAME(block_t) p = BLOCK(k);
         BANDS(p)
         NAME(store)(half + k, WEIGHT(0, k) * l + WEIGHT(1, k) * MAGNITUDE(h) + WEIGHT(2, k) * MAGNITUDE(v) +
                                   WEIGHT(3, k) * MAGNITUDE(d));
-    }
+    })
 }
 
 /* Gradients of the maps, from `source` that lie as they do, and of the weights, summed over a unit. */

@@ -14,15 +14,14 @@ INLINE void NAME(analyse)(const void *task, const run_t *run, int64_t n, int64_t
     const int64_t right = run->right, down = run->down, step = pairs ? 2 : 1;
     const NUMBER *from = t.full + run->full;
     NUMBER *to = t.bands + run->band;
-#pragma GCC ivdep
-    for (int64_t k = 0; k < n; k++) {
+    FOR_BLOCKS(n, {
         const NAME(block_t) p = NAME(load_block)(from + step * k, right, down, columns, rows, pairs, t.repeat);
         const REAL low_left = p.a + p.c, low_right = p.b + p.d, high_left = p.a - p.c, high_right = p.b - p.d;
         NAME(store)(to + k, (low_left + low_right) * (REAL)0.5);
         NAME(store)(to + k + t.band, (high_left + high_right) * (REAL)0.5);
         NAME(store)(to + k + 2 * t.band, (low_left - low_right) * (REAL)0.5);
         NAME(store)(to + k + 3 * t.band, (high_left - high_right) * (REAL)0.5);
-    }
+    })
 }
 
 INLINE void NAME(synthesise)(const void *task, const run_t *run, int64_t n, int64_t columns, int64_t rows,
@@ -31,8 +30,7 @@ INLINE void NAME(synthesise)(const void *task, const run_t *run, int64_t n, int6
     const int64_t right = run->right, down = run->down, step = pairs ? 2 : 1;
     const NUMBER *from = t.bands + run->band;
     NUMBER *to = t.full + run->full;
-#pragma GCC ivdep
-    for (int64_t k = 0; k < n; k++) {
+    FOR_BLOCKS(n, {
         const REAL a = NAME(load)(from + k), h = NAME(load)(from + k + t.band);
         const REAL v = NAME(load)(from + k + 2 * t.band), d = NAME(load)(from + k + 3 * t.band);
         const REAL low_left = a + v, low_right = a - v, high_left = h + d, high_right = h - d;
@@ -40,7 +38,7 @@ INLINE void NAME(synthesise)(const void *task, const run_t *run, int64_t n, int6
             (low_left + high_left) * (REAL)0.5, (low_right + high_right) * (REAL)0.5,
             (low_left - high_left) * (REAL)0.5, (low_right - high_right) * (REAL)0.5};
         NAME(store_block)(to + step * k, right, down, columns, rows, pairs, t.repeat, block);
-    }
+    })
 }
 
 void NAME(wavpool_haar2d)(NUMBER *full, NUMBER *bands, const shape_t *shape, int threads) {
