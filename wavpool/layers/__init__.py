@@ -8,6 +8,7 @@ from .band_linear import BandLinear
 from .learnable_wavelet import LearnableWavelet
 from .microwav import MicroWav
 from .pool import MultiResolutionPool
+from .resample import WaveletDownsample, WaveletUpsample
 from .spectral import (
     Cardioid,
     ComplexBatchNorm2d,
@@ -20,6 +21,7 @@ from .spectral import (
     fit_error,
     to_dense,
 )
+from .wavelet_pool import WaveletPool2d
 from .wavpool import WavPool
 
 __all__ = [
@@ -35,6 +37,9 @@ __all__ = [
     "SpectralConv2d",
     "SpectralLinear",
     "WavPool",
+    "WaveletDownsample",
+    "WaveletPool2d",
+    "WaveletUpsample",
     "convert",
     "fit_error",
     "to_dense",

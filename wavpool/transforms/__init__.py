@@ -7,7 +7,8 @@
 * Filters with gradients: `product_filter` of angles, `lifting` of steps.
 * Trigonometric transforms `dct`, `dst` (types 1 to 4), `dht`, `rdft`, and Walsh-Hadamard's `wht` (any length: `bwht`);
   also as matrices. Discrete Shannon wavelets `shannon`, `real_shannon`.
-* Plain Haar for TorchScript: `haar_analysis`, `haar_synthesis`.
+* Plain Haar for TorchScript: `haar_analysis`, `haar_synthesis`; one Haar level of feature maps with the bands as
+  channels: `haar2d`, `ihaar2d`.
 * One interface to all that keep the shape: `get_transform(name)` is a `Transform`; `transform_names()` lists them.
 
 The submodule `native` holds the fused kernels.
@@ -18,6 +19,7 @@ from .dwt import dwt, idwt
 from .extension import MODES
 from .filters import FilterBank, FilterTensors, filter_bank, wavelist
 from .haar import haar_analysis, haar_lowpass, haar_step, haar_synthesis, haar_synthesis_step, level_sizes
+from .haar_channels import haar2d, ihaar2d
 from .hadamard import bwht, ibwht, wht, wht_matrix
 from .learnable import LIFTING_STEPS, angles_of, lifting, product_filter
 from .levels import dwt2, idwt2
@@ -65,6 +67,7 @@ __all__ = [
     "entropy",
     "filter_bank",
     "get_transform",
+    "haar2d",
     "haar_analysis",
     "haar_lowpass",
     "haar_step",
@@ -75,6 +78,7 @@ __all__ = [
     "idst",
     "idwt",
     "idwt2",
+    "ihaar2d",
     "irdft",
     "ireal_shannon",
     "ishannon",

@@ -130,7 +130,7 @@ def precision(dtype: torch.dtype) -> torch.dtype:
 
 def widened(x: Tensor) -> Tensor:
     """`x` in the precision of the computation: half precisions are summed in float32."""
-    return x.float() if x.dtype in HALF else x
+    return x.float() if x.dtype == torch.float16 or x.dtype == torch.bfloat16 else x  # TorchScript reads no HALF
 
 
 def is_autocast(device: torch.device) -> bool:
