@@ -11,13 +11,12 @@ from collections import OrderedDict
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import DropPath, get_act_layer, get_norm_layer
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import Tensor, nn
 
-from ..transforms.haar import haar_step
+from ..layers import WaveletDownsample
 from ._base import FEATURE_CFG, ChainModel, Device, image_cfg
 from ._blocks import Layer, conv_mlp, drop_path_rates
 
@@ -54,6 +53,7 @@ class WaveMixBlock(nn.Module):
         super().__init__()
         dd: dict[str, Any] = {"device": device, "dtype": dtype}
         self.reduction = nn.Conv2d(channels, channels // 4, 1, **dd)
+        self.transform = WaveletDownsample()
         self.mlp = conv_mlp(channels, mlp_ratio, act_layer, proj_drop, **dd)
         self.upsample: nn.Module
         if upsample == "deconv":
@@ -65,15 +65,9 @@ class WaveMixBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2], x.shape[3]
-        y = self.mlp(_haar_bands(self.reduction(x), height, width))
+        y = self.mlp(self.transform(self.reduction(x)))
         y = self.upsample(y)[:, :, :height, :width]
         return x + self.drop_path(self.norm(y))  # type: ignore[no-any-return]
-
-
-def _haar_bands(x: Tensor, height: int, width: int) -> Tensor:
-    """`(B, C, H, W)` to the bands `[LL | H | V | D]` as channels, `(B, 4 C, ceil(H / 2), ceil(W / 2))`."""
-    even = F.pad(x, (0, width % 2, 0, height % 2), mode="replicate")  # without a branch, for tracers
-    return torch.cat(haar_step(even, (2, 2)), dim=1)  # any even size: haar_step reads no more of it than that
 
 
 class WaveMixLite(ChainModel):
