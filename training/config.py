@@ -73,7 +73,7 @@ class TrainConfig(StrictModel):
         None, description="side to which images are resized (bilinear); none: as they are"
     )
     # model
-    model: str = Field("wavpool_dense_small", description="any timm model name, or alexnet (torchvision's)")
+    model: str = Field("wavpool_femto", description="any timm model name")
     model_kwargs: dict[str, Any] = Field({}, description="arguments of the model")
     channels_last: bool = Field(False, description="store weights in channels-last order, for faster convolutions")
     compile: bool = Field(False, description="compile the model with torch.compile")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
 from typing import Any
 
 import timm
@@ -16,12 +15,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, O
 import wavpool  # noqa: F401  (registers its models in timm)
 from generators import AUGMENTS, DATASETS, Data
 from generators.batches import resized
-from training.alexnet import alexnet
 from training.config import ConfigError, TrainConfig, nearest, unknown_name
 from wavpool.layers import convert
 
-OTHERS: dict[str, Callable[..., nn.Module]] = {"alexnet": alexnet}
-"""Models that timm does not have."""
 ALIASES = {"lenet": "lenet5"}
 
 
@@ -29,9 +25,9 @@ def check_names(config: TrainConfig) -> None:
     """Raise :class:`ConfigError` where the model, data set or optimiser is unknown, naming the nearest known ones."""
     if config.data not in DATASETS:
         raise unknown_name("data set", config.data, DATASETS)
-    if config.model not in (*ALIASES, *OTHERS) and not timm.is_model(config.model):
+    if config.model not in ALIASES and not timm.is_model(config.model):
         raise ConfigError(
-            f"unknown model '{config.model}'{nearest(config.model, [*timm.list_models(), *OTHERS])}; "
+            f"unknown model '{config.model}'{nearest(config.model, timm.list_models())}; "
             'python -c "import timm, wavpool; print(timm.list_models())" lists them all'
         )
     if config.augment is not None and config.augment not in AUGMENTS:
@@ -65,13 +61,10 @@ def build_model(config: TrainConfig, data: Data) -> nn.Module:
 def untrained(config: TrainConfig, num_classes: int, in_chans: int, img_size: int | tuple[int, int]) -> nn.Module:
     """The model of ``config`` for images of that kind, with its spectral layers."""
     sizes: dict[str, Any] = {"num_classes": num_classes, "in_chans": in_chans} | config.model_kwargs
-    img_size = config.image_size or img_size
     name = ALIASES.get(config.model, config.model)
-    if name in OTHERS:
-        return _spectral(OTHERS[name](**{"img_size": img_size} | sizes), config)
     default = timm.get_pretrained_cfg(name, allow_unregistered=True)
     if default is not None and default.fixed_input_size:  # a model that fits any size has no such argument
-        sizes.setdefault("img_size", img_size)
+        sizes.setdefault("img_size", config.image_size or img_size)
     return _spectral(timm.create_model(name, **sizes), config)
 
 

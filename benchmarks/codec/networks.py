@@ -22,18 +22,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
+import timm
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torchvision.models import EfficientNet
 from torchvision.models import mobilenet_v2 as torchvision_mobilenet_v2
 
+import wavpool  # noqa: F401  (registers its models in timm)
 from generators import BatchLoader
 from generators.errors import DataError
 
 from . import data
-from .architectures import CifarResNet, CifarVGG, cifar_efficientnet, mlp
+from .architectures import cifar_efficientnet, mlp
 from .minilm import SentenceClassifier
 from .places import locate, sha256
 from .trained import Batches, fit, trained
@@ -42,24 +44,29 @@ MOBILENET = "weights/mobilenet_v2-b0353104.pth"
 CIFAR_EPOCHS, EFFICIENTNET_EPOCHS, MLP_EPOCHS, SST2_EPOCHS = 12, 10, 10, 2
 
 
-def resnet20() -> CifarResNet:
+def resnet20() -> nn.Module:
     """ResNet-20 on CIFAR-10, 91.73 %."""
     return _cifar_resnet(20)
 
 
-def resnet56() -> CifarResNet:
+def resnet56() -> nn.Module:
     """ResNet-56 on CIFAR-10, 93.39 %."""
     return _cifar_resnet(56)
 
 
-def _cifar_resnet(depth: int) -> CifarResNet:
+def _cifar_resnet(depth: int) -> nn.Module:
     path = locate(f"weights/resnet{depth}_cifar10.safetensors")
-    model = CifarResNet(depth)
-    # The files leave num_batches_tracked out: nothing in evaluation mode reads it.
-    left_out = model.load_state_dict(load_file(path), strict=False)
-    if left_out.unexpected_keys or any(not key.endswith("num_batches_tracked") for key in left_out.missing_keys):
-        raise DataError(f"{path} does not hold the weights of a ResNet-{depth}; replace it by the file of the data set")
-    return model.eval()
+    try:
+        return _zoo(f"resnet{depth}", pretrained=True, pretrained_cfg_overlay={"file": str(path)}).eval()
+    except RuntimeError as error:
+        raise DataError(
+            f"{path} does not hold the weights of a ResNet-{depth}; replace it by the file of the data set"
+        ) from error
+
+
+def _zoo(name: str, **options: Any) -> nn.Module:
+    model: nn.Module = timm.create_model(name, **options)
+    return model
 
 
 def mobilenet_v2() -> nn.Module:
@@ -72,14 +79,14 @@ def mobilenet_v2() -> nn.Module:
     return model.eval()
 
 
-def resnet8() -> CifarResNet:
+def resnet8() -> nn.Module:
     """ResNet-8 on CIFAR-10, 81.28 %."""
-    return trained("resnet8_cifar10", partial(CifarResNet, 8), _train_on_cifar10)
+    return trained("resnet8.cifar10", partial(_zoo, "resnet8"), _train_on_cifar10)
 
 
-def vgg() -> CifarVGG:
+def vgg() -> nn.Module:
     """A narrow VGG of eight convolutions with BatchNorm, on CIFAR-10, 89.64 %."""
-    return trained("vgg_cifar10", CifarVGG, _train_on_cifar10)
+    return trained("vgg9_bn.cifar10", partial(_zoo, "vgg9_bn"), _train_on_cifar10)
 
 
 def efficientnet() -> EfficientNet:

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.codec import compare, nncodec_rival
-from benchmarks.codec.architectures import CifarResNet
 from benchmarks.codec.cases import Case
 from benchmarks.codec.nncodec_rival import Row, Weights, code, folded, plain, rebased, recalibrate, restore
+from wavpool.models import CifarResNet
 
 # Rounds, and leaves a copy of the stream in the folder for results, as NNCodec does.
 STAND_IN = """
@@ -80,15 +80,15 @@ class TestWeights:
         other, x = rebased(model, batches), batches[0][0]
         with torch.inference_mode():
             torch.testing.assert_close(other(x), model(x), atol=1e-4, rtol=1e-4)
-            first = torch.stack([model.conv1(images).mean((0, 2, 3)) for images, _ in batches]).mean(0)
-        torch.testing.assert_close(other.bn1.running_mean, first)
+            first = torch.stack([model.stages.stem.conv(images).mean((0, 2, 3)) for images, _ in batches]).mean(0)
+        torch.testing.assert_close(other.stages.stem.bn.running_mean, first)
 
     def test_recalibration_undoes_a_change_of_scale(
         self, model: nn.Module, batches: list[tuple[Tensor, Tensor]]
     ) -> None:
         one = batches[:1]  # of one batch the statistics behind the change are the same exactly
         changed = copy.deepcopy(rebased(model, one))
-        changed.layer2[0].conv1.weight.data *= 3
+        changed.stages.stage2[0].conv1.weight.data *= 3
         with torch.inference_mode():
             assert not torch.allclose(changed(one[0][0]), model(one[0][0]), atol=0.1)
             recalibrated = recalibrate(changed, one)

@@ -24,17 +24,22 @@ NAMES = sorted(name for name, module in MODULES.items() if module.startswith(PAC
 FAMILIES = sorted({MODULES[name].removeprefix(PACKAGE) for name in NAMES})
 # The tuned variants differ from their base in sizes alone: what takes seconds a model runs on them when slow tests do.
 TUNED = ("_cifar10", "_fashion_mnist", "_mnist")
-ECONOMICAL = [pytest.param(name, marks=pytest.mark.slow) if name.endswith(TUNED) else name for name in NAMES]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "wavpool" / "tests"
+# Baselines that are large or differ from a smaller one in sizes alone: slow tests run all on them, others some.
+LARGE = ("alexnet", "resnet32", "resnet44", "resnet56", "wavemix_lite_8_10", "wavemix_lite_64_6")
 
 
-@pytest.fixture(params=NAMES)
+def _slow(endings: tuple[str, ...]) -> list[Any]:
+    return [pytest.param(name, marks=pytest.mark.slow) if name.endswith(endings) else name for name in NAMES]
+
+
+@pytest.fixture(params=_slow(LARGE))
 def name(request: pytest.FixtureRequest) -> str:
     """Every registered model in turn."""
     return str(request.param)
 
 
-@pytest.fixture(params=ECONOMICAL)
+@pytest.fixture(params=_slow((*TUNED, *LARGE, "resnet20", "wavemix_lite_32_7")))
 def costly_name(request: pytest.FixtureRequest) -> str:
     """Every registered model in turn, the tuned variants among the slow tests."""
     return str(request.param)
@@ -50,6 +55,12 @@ def names() -> list[str]:
 def families() -> list[str]:
     """The modules in which the models are registered, as timm names them."""
     return FAMILIES
+
+
+@pytest.fixture
+def large_names() -> list[str]:
+    """The models that slow tests alone run all on."""
+    return [name for name in NAMES if name.endswith(LARGE)]
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
+
 # pytest's -k selects our models, so nothing of the file changes; wavpool is imported before the file lists the models.
 # Tests of forward_intermediates and pruning list the modules to test by name: ours are added.
 CONFTEST = """
@@ -30,9 +32,16 @@ INTERMEDIATES = "test_model_forward_intermediates"
 PRUNING = "test_prune_intermediate_layers_contract"  # from timm 1.0.31 on
 
 
+@pytest.mark.parametrize("large", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_timms_own_model_tests(
-    fetch: Callable[..., Path], names: list[str], families: list[str], tmp_path: Path
+    large: bool,
+    fetch: Callable[..., Path],
+    names: list[str],
+    large_names: list[str],
+    families: list[str],
+    tmp_path: Path,
 ) -> None:
+    names = [name for name in names if (name in large_names) == large]
     installed = version("timm")
     archive = fetch(f"timm=={installed}", f"timm-{installed}.tar.gz", "--no-binary", ":all:")
     with tarfile.open(archive) as tar:

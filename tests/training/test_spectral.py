@@ -92,7 +92,7 @@ def test_ablations(name: str, make_config: MakeConfig) -> None:
     assert not any(isinstance(each, nn.BatchNorm2d) for each in without.modules())
     assert without(torch.rand(2, 1, options["image_size"], options["image_size"])).shape == (2, 10)
     assert any(isinstance(each, nn.BatchNorm2d) for each in whole.modules()) == (name != "alexnet")
-    classifier = {"alexnet": "classifier.6", "resnet18": "fc", "densenet121": "classifier"}[name]
+    classifier = {"alexnet": "head.fc", "resnet18": "fc", "densenet121": "classifier"}[name]
     one = build_model(make_config(**options, kernel="dct", layers=classifier), data)
     assert [each for each, module in one.named_modules() if isinstance(module, SpectralLinear)] == [classifier]
 

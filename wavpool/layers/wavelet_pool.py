@@ -2,13 +2,11 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.overrides import handle_torch_function, has_torch_function
 
-from ..transforms.arguments import widened
 from ..transforms.filters import FilterBank
-from ..transforms.haar_channels import row_pairs
-from ..transforms.tracing import is_exporting
+from .band_pooling import generalised_max, plain_average, plain_max, plain_moduli, weighted_moduli
+from .native import band_pool as native
 from .resample import WaveletDownsample
 
 POOLS = ("max", "average", "moduli", "bands")
@@ -70,17 +68,14 @@ class WaveletPool2d(nn.Module):
                 return max_pool2x2(x)
             if self.pool == "average":
                 return average_pool2x2(x)
+            if self.weight is not None:
+                return moduli_pool2x2(x, self.weight)
         bands = self.level(x)
-        if self.pool == "bands":
-            return bands
-        low, horizontal, vertical, diagonal = bands.chunk(4, 1)
+        if self.pool == "max":
+            return generalised_max(bands)
         if self.pool == "average":
-            return low * 0.5
-        if self.weight is not None:
-            w = self.weight.to(x.dtype)[:, :, None, None]
-            return low * w[0] + horizontal.abs() * w[1] + vertical.abs() * w[2] + diagonal.abs() * w[3]
-        sums, differences = (vertical + horizontal).abs() + diagonal, (vertical - horizontal).abs() - diagonal
-        return (low + torch.maximum(sums, differences)) * 0.5
+            return bands.chunk(4, 1)[0] * 0.5
+        return bands if self.weight is None else weighted_moduli(bands, self.weight)
 
     def extra_repr(self) -> str:
         return repr(self.pool)
@@ -91,18 +86,26 @@ def max_pool2x2(x: Tensor) -> Tensor:
     if not torch.jit.is_scripting():
         if has_torch_function((x,)):
             return handle_torch_function(max_pool2x2, (x,), x)  # type: ignore[no-any-return]
-        if not (torch.jit.is_tracing() or is_exporting()):  # of unknown sizes
-            return F.max_pool2d(x, 2, ceil_mode=True)
-    top, bottom = row_pairs(x, True)
-    rows = torch.maximum(top, bottom)
-    return torch.maximum(rows[..., :-1:2], rows[..., 1::2])
+        if native.usable(x):
+            return native.max2x2(x)
+    return plain_max(x)
 
 
 def average_pool2x2(x: Tensor) -> Tensor:
-    """2 x 2 average pooling of `(B, C, H, W)`; an odd side is extended by its last sample."""
-    if not torch.jit.is_scripting():  # noqa: SIM102
+    """`WaveletPool2d("average")`."""
+    if not torch.jit.is_scripting():
         if has_torch_function((x,)):
             return handle_torch_function(average_pool2x2, (x,), x)  # type: ignore[no-any-return]
-    top, bottom = row_pairs(widened(x) * 0.25, True)
-    rows = top + bottom
-    return (rows[..., :-1:2] + rows[..., 1::2]).to(x.dtype)
+        if native.usable(x):
+            return native.average2x2(x)
+    return plain_average(x)
+
+
+def moduli_pool2x2(x: Tensor, weight: Tensor) -> Tensor:
+    """`WaveletPool2d("moduli")` with its `weight`, `(4, C)`."""
+    if not torch.jit.is_scripting():
+        if has_torch_function((x, weight)):
+            return handle_torch_function(moduli_pool2x2, (x, weight), x, weight)  # type: ignore[no-any-return]
+        if native.usable(x):
+            return native.moduli2x2(x, weight)
+    return plain_moduli(x, weight)

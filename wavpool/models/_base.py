@@ -6,7 +6,6 @@ its modules.
 """
 
 from abc import ABC, abstractmethod
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -19,7 +18,6 @@ from torch import Tensor, nn
 from ..layers.geometry import check_image
 
 Device = torch.device | str | None
-Layer = Callable[..., nn.Module]
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -47,8 +45,8 @@ class Head(nn.Module):
         if pool == "flatten":
             if map_size is None:
                 raise ValueError(
-                    "global_pool='flatten' needs images of one size, and this model takes any; "
-                    "use 'avg', 'max' or 'avgmax'"
+                    "global_pool='flatten' needs images of one size, and this model takes any size; "
+                    "use 'avg', 'max', 'avgmax' or 'catavgmax'"
                 )
             self.global_pool = nn.Flatten(1)
             multiplier = map_size[0] * map_size[1]
@@ -269,44 +267,6 @@ class ChainModel(ZooModel):
 
     def _keep_taps(self, count: int) -> None:
         self.stages = self.stages[:count]
-
-
-def conv_norm_act(
-    in_chs: int,
-    out_chs: int,
-    norm_layer: Layer,
-    act_layer: Layer,
-    device: Device = None,
-    dtype: torch.dtype | None = None,
-) -> nn.Sequential:
-    """A 3 x 3 convolution without bias, normalisation and activation: modules `conv`, `bn`, `act`."""
-    dd: dict[str, Any] = {"device": device, "dtype": dtype}
-    conv = nn.Conv2d(in_chs, out_chs, 3, padding=1, bias=False, **dd)
-    return nn.Sequential(OrderedDict(conv=conv, bn=norm_layer(out_chs, **dd), act=act_layer()))
-
-
-def dense_stage(
-    linear: nn.Linear, act_layer: Layer = nn.ReLU, drop_rate: float = 0.0, pool: nn.Module | None = None
-) -> nn.Sequential:
-    """A dense layer on all positions of a map, `(B, C, H, W)` to `(B, out_features, 1, 1)`: module `fc`.
-
-    `pool` brings the map to the size that the layer takes; dropout comes before the layer, an activation after it.
-    """
-    return nn.Sequential(
-        OrderedDict(
-            pool=pool or nn.Identity(),
-            flatten=nn.Flatten(1),
-            drop=nn.Dropout(drop_rate),
-            fc=linear,
-            act=act_layer(),
-            map=nn.Unflatten(1, (linear.out_features, 1, 1)),
-        )
-    )
-
-
-def drop_path_rates(rate: float, depth: int) -> list[float]:
-    """Rates of stochastic depth for `depth` residual blocks, rising linearly from 0 to `rate`."""
-    return [rate * block / max(depth - 1, 1) for block in range(depth)]
 
 
 def image_cfg(first_conv: str | tuple[str, ...], **kwargs: Any) -> dict[str, Any]:

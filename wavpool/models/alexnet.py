@@ -13,7 +13,8 @@ from timm.models import generate_default_cfgs, register_model
 from torch import nn
 
 from ..layers.geometry import to_size
-from ._base import FEATURE_CFG, ChainModel, Device, Layer, build, dense_stage, image_cfg
+from ._base import FEATURE_CFG, ChainModel, Device, build, image_cfg
+from ._blocks import Layer, dense_stage
 
 __all__ = ["AlexNet"]
 

@@ -12,7 +12,8 @@ from timm.models import generate_default_cfgs, register_model
 from torch import nn
 
 from ..layers.geometry import to_size
-from ._base import ChainModel, build, dense_stage, image_cfg
+from ._base import ChainModel, build, image_cfg
+from ._blocks import dense_stage
 
 __all__ = ["LeNet5"]
 

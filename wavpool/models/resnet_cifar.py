@@ -17,7 +17,8 @@ from timm.layers import DropPath, get_act_layer, get_norm_layer
 from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
-from ._base import ChainModel, Device, Layer, build, conv_norm_act, drop_path_rates, image_cfg
+from ._base import ChainModel, Device, build, image_cfg
+from ._blocks import Layer, conv_norm_act, drop_path_rates
 
 __all__ = ["CifarResNet", "checkpoint_filter_fn"]
 
@@ -152,7 +153,7 @@ def _cfg(**kwargs: Any) -> dict[str, Any]:
 
 
 default_cfgs = generate_default_cfgs(
-    {f"resnet{depth}.untrained": _cfg() for depth in (8, 20, 32, 44, 56, 110)},
+    {f"resnet{depth}.untrained": _cfg() for depth in (8, 20, 32, 44, 56)},
 )
 
 
@@ -195,9 +196,3 @@ def resnet44(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
 def resnet56(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
     """Nine blocks per stage: 853,018 parameters."""
     return _create(56, pretrained, **kwargs)
-
-
-@register_model
-def resnet110(pretrained: bool = False, **kwargs: Any) -> CifarResNet:
-    """Eighteen blocks per stage: 1,727,962 parameters."""
-    return _create(110, pretrained, **kwargs)

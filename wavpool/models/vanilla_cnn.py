@@ -9,7 +9,8 @@ from timm.models import generate_default_cfgs, register_model
 from torch import nn
 
 from ..layers.geometry import to_size
-from ._base import ChainModel, Device, Layer, build, conv_norm_act, image_cfg, paper_cfg
+from ._base import ChainModel, Device, build, image_cfg, paper_cfg
+from ._blocks import Layer, conv_norm_act
 
 __all__ = ["PaperCNN", "VanillaCNN"]
 
@@ -90,11 +91,11 @@ class VanillaCNN(ChainModel):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(num_classes, in_chans, drop_rate)
-        act_layer, norm_layer = get_act_layer(act_layer), get_norm_layer(norm_layer)
+        norm, act = get_norm_layer(norm_layer), get_act_layer(act_layer)
         stages: list[tuple[str, nn.Module, int, int]] = []
         before = in_chans
         for index, width in enumerate(channels, start=1):
-            stage = conv_norm_act(before, width, norm_layer, act_layer, device, dtype)
+            stage = conv_norm_act(before, width, norm, act, device, dtype)
             stage.add_module("pool", nn.MaxPool2d(2, ceil_mode=True))
             stages.append((f"stage{index}", stage, width, 2**index))
             before = width

@@ -12,7 +12,8 @@ from timm.layers import get_act_layer, get_norm_layer
 from timm.models import generate_default_cfgs, register_model
 from torch import nn
 
-from ._base import ChainModel, Device, Layer, build, conv_norm_act, image_cfg
+from ._base import ChainModel, Device, build, image_cfg
+from ._blocks import Layer, conv_norm_act
 
 __all__ = ["CifarVGG"]
 
@@ -44,13 +45,13 @@ class CifarVGG(ChainModel):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__(num_classes, in_chans, drop_rate)
-        act_layer, norm_layer = get_act_layer(act_layer), get_norm_layer(norm_layer)
+        norm, act = get_norm_layer(norm_layer), get_act_layer(act_layer)
         stages: list[tuple[str, nn.Module, int, int]] = []
         before = in_chans
         for index, widths in enumerate(channels, start=1):
             stage = nn.Sequential()
             for width in widths:
-                stage.append(conv_norm_act(before, width, norm_layer, act_layer, device, dtype))
+                stage.append(conv_norm_act(before, width, norm, act, device, dtype))
                 before = width
             stage.add_module("pool", nn.MaxPool2d(2))
             stages.append((f"stage{index}", stage, before, 2**index))

@@ -11,14 +11,14 @@ from collections import OrderedDict
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import DropPath, get_act_layer, get_norm_layer
 from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
-from ..transforms.haar import haar_step
-from ._base import ChainModel, Device, Layer, build, drop_path_rates, image_cfg
+from ..layers import WaveletDownsample
+from ._base import ChainModel, Device, build, image_cfg
+from ._blocks import Layer, conv_mlp, drop_path_rates
 
 __all__ = ["WaveMixLite"]
 
@@ -52,16 +52,9 @@ class WaveMixBlock(nn.Module):
     ) -> None:
         super().__init__()
         dd: dict[str, Any] = {"device": device, "dtype": dtype}
-        hidden = int(mlp_ratio * channels)
         self.reduction = nn.Conv2d(channels, channels // 4, 1, **dd)
-        self.mlp = nn.Sequential(
-            OrderedDict(
-                fc1=nn.Conv2d(channels, hidden, 1, **dd),
-                act=act_layer(),
-                drop=nn.Dropout(proj_drop),
-                fc2=nn.Conv2d(hidden, channels, 1, **dd),
-            )
-        )
+        self.transform = WaveletDownsample()
+        self.mlp = conv_mlp(channels, mlp_ratio, act_layer, proj_drop, **dd)
         self.upsample: nn.Module
         if upsample == "deconv":
             self.upsample = nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1, **dd)
@@ -72,15 +65,9 @@ class WaveMixBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2], x.shape[3]
-        y = self.mlp(_haar_bands(self.reduction(x), height, width))
+        y = self.mlp(self.transform(self.reduction(x)))
         y = self.upsample(y)[:, :, :height, :width]
         return x + self.drop_path(self.norm(y))  # type: ignore[no-any-return]
-
-
-def _haar_bands(x: Tensor, height: int, width: int) -> Tensor:
-    """`(B, C, H, W)` to the bands `[LL | H | V | D]` as channels, `(B, 4 C, ceil(H / 2), ceil(W / 2))`."""
-    even = F.pad(x, (0, width % 2, 0, height % 2), mode="replicate")  # without a branch, for tracers
-    return torch.cat(haar_step(even, (2, 2)), dim=1)  # any even size: haar_step reads no more of it than that
 
 
 class WaveMixLite(ChainModel):
@@ -124,7 +111,7 @@ class WaveMixLite(ChainModel):
         if channels < 4 or channels % 4:
             raise ValueError(f"channels must be a multiple of 4, one quarter for each Haar band, got {channels}")
         dd: dict[str, Any] = {"device": device, "dtype": dtype}
-        stem = OrderedDict(
+        stem: OrderedDict[str, nn.Module] = OrderedDict(
             conv1=nn.Conv2d(in_chans, channels // 2, 3, padding=1, **dd),
             conv2=nn.Conv2d(channels // 2, channels, 3, padding=1, **dd),
         )

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from ..layers import WavPool
 from ..layers.geometry import to_size
 from ..transforms import dwt_max_level, level_sizes
-from ._base import Layer, ZooModel, build, image_cfg
+from ._base import ZooModel, build, image_cfg
+from ._blocks import Layer
 from ._growth import grow
 
 __all__ = ["WavPoolDense", "checkpoint_filter_fn", "refuse_dense"]

@@ -18,7 +18,8 @@ from timm.models import generate_default_cfgs, register_model
 from torch import Tensor, nn
 
 from ..layers import WaveletPool2d, WaveletStem
-from ._base import ChainModel, Device, Layer, build, drop_path_rates, image_cfg
+from ._base import ChainModel, Device, build, image_cfg
+from ._blocks import Layer, drop_path_rates
 from .wavpool_dense import refuse_dense
 
 __all__ = ["WavPoolBlock", "WavPoolNet", "checkpoint_filter_fn"]

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.overrides import handle_torch_function, has_torch_function
 
 from .arguments import widened
-from .haar_channels import as_laid_out
+from .haar_maps import as_laid_out
 
 
 def analysis(x: Tensor, low: list[float], high: list[float]) -> Tensor:

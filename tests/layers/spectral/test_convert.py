@@ -6,10 +6,9 @@ import math
 import pytest
 import timm
 import torch
-import torchvision
 from torch import nn
 
-import wavpool  # noqa: F401  (registers lenet5)
+import wavpool  # noqa: F401  (registers lenet5 and alexnet)
 from wavpool.layers import SpectralConv2d, SpectralLinear, convert, fit_error, to_dense
 
 # Dense, then linear / conv / all, each real and complex: the specification's table, three channels and ten classes.
@@ -26,8 +25,6 @@ SPECTRAL = (SpectralConv2d, SpectralLinear)
 
 
 def network(name: str) -> nn.Module:
-    if name == "alexnet":
-        return torchvision.models.alexnet(num_classes=10)
     return timm.create_model(name, num_classes=10, in_chans=3)
 
 

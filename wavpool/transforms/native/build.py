@@ -17,7 +17,10 @@ import tempfile
 from pathlib import Path
 
 Sources = tuple[Path, ...]  # the file to compile, then those that it includes
-DWT: Sources = (Path(__file__).with_name("dwt.c"), Path(__file__).with_name("dwt_real.h"))
+HERE = Path(__file__).parent
+DWT: Sources = (HERE / "dwt.c", HERE / "dwt_real.h")
+BLOCKS: Sources = (HERE / "blocks.h", HERE / "block_real.h")
+HAAR2D: Sources = (HERE / "haar2d.c", HERE / "haar2d_real.h", *BLOCKS)
 
 FORBIDDEN = os.environ.get("WAVPOOL_NATIVE") == "0"
 BASE = ("-O3", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fPIC")

@@ -8,7 +8,7 @@ import contextlib
 import ctypes
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from torch.autograd import forward_ad
 from ..filters import from_key
 from ..tracing import is_exporting
 from . import dense
-from .build import FORBIDDEN, library
+from .build import DWT, FORBIDDEN, Sources, library
 from .plan import Plan, packed_length, plan
 
 PARALLEL = 1 << 15  # samples that are worth waking a second thread for
@@ -29,16 +29,19 @@ SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 _enabled = True
 
 
-def usable(x: object) -> bool:
-    """Whether the kernel takes `x`: real numbers on a CPU, in a call for which `operators_allowed` holds."""
+def usable(x: object, sources: Sources = DWT, suffix: Mapping[torch.dtype, str] = SUFFIX) -> bool:
+    """Whether the kernel takes `x`: real numbers on a CPU, in a call for which `operators_allowed` holds.
+
+    `sources` and the dtypes of `suffix` are those of the kernel.
+    """
     return (
         isinstance(x, Tensor)  # torch.fx comes with what is none
         and x.device.type == "cpu"
-        and x.dtype in SUFFIX
+        and x.dtype in suffix
         and x.layout == torch.strided
         and operators_allowed()
-        # A compiler cannot look for the library; where there is none, the operator computes with dense matrices.
-        and (not FORBIDDEN if torch.compiler.is_compiling() else library() is not None)
+        # A compiler cannot look for the library; where there is none, the operator computes in torch's operators.
+        and (not FORBIDDEN if torch.compiler.is_compiling() else library(sources) is not None)
     )
 
 
@@ -58,7 +61,7 @@ def operators_allowed() -> bool:
     return all(level.key() == functorch.TransformType.Vmap for level in functorch.get_interpreter_stack())
 
 
-def direct(tensors: Sequence[Tensor]) -> bool:
+def direct(tensors: Sequence[Tensor], suffix: Mapping[torch.dtype, str] = SUFFIX) -> bool:
     """Whether a kernel may be called on `tensors` without torch's dispatcher, which costs more than a small transform.
 
     Nothing may watch: no derivatives, no compiler, no `vmap`, no mode such as `FakeTensorMode`; and memory must hold
@@ -69,7 +72,7 @@ def direct(tensors: Sequence[Tensor]) -> bool:
         not torch.compiler.is_compiling()
         and not torch._C._are_functorch_transforms_active()
         and torch._C._len_torch_dispatch_stack() == 0
-        and first.dtype in SUFFIX
+        and first.dtype in suffix
         and all(type(tensor) is Tensor and tensor.device.type == "cpu" and not tensor.is_neg() for tensor in tensors)
         and not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
     )
