@@ -121,7 +121,7 @@ class WavPoolNet(ChainModel):
         self._set_stages(stages)
         self.map_size = None
         self._set_head(global_pool, device, dtype)
-        self.register_load_state_dict_pre_hook(refuse_dense)
+        self.register_load_state_dict_pre_hook(refuse_dense)  # type: ignore[no-untyped-call]
 
 
 def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: WavPoolNet) -> dict[str, Tensor]:
