@@ -95,6 +95,18 @@ def test_a_feature_pyramid_learns_on_it() -> None:
     assert all(parameter.grad is not None for parameter in backbone.parameters())
 
 
+@pytest.mark.parametrize("coarse", [False, True])
+def test_groups_of_layers_follow_depth(coarse: bool) -> None:
+    """The stem, then the stages, or their blocks, the first with what widens the map; the head is last."""
+    model = timm.create_model("wavpool_femto")
+    groups = timm.models.group_parameters(model, model.group_matcher(coarse))
+    assert [key for key in groups[0] if "stage2" in key] == []
+    assert len(groups) == 1 + {False: 7, True: 3}[coarse] + 1, groups.keys()
+    order = [name for number in sorted(groups, key=float) for name in groups[number]]
+    assert sorted(order) == sorted(name for name, _ in model.named_parameters())
+    assert order[-1].startswith("head")
+
+
 def test_split_batch_norm() -> None:
     model = timm.layers.convert_splitbn_model(timm.create_model("wavpool_femto"), 2)
     assert model(torch.randn(4, 3, 32, 32)).shape == (4, 10)

@@ -25,6 +25,9 @@ from .wavpool_dense import refuse_dense
 __all__ = ["WavPoolBlock", "WavPoolNet", "checkpoint_filter_fn"]
 
 
+_BLOCK = r"^stages\.stage(\d+)\.block(\d+)"
+
+
 class WavPoolBlock(nn.Module):
     """Residual block of a depthwise and a pointwise convolution: `(B, chs, H, W)` to the same shape.
 
@@ -122,6 +125,11 @@ class WavPoolNet(ChainModel):
         self.map_size = None
         self._set_head(global_pool, device, dtype)
         self.register_load_state_dict_pre_hook(refuse_dense)  # type: ignore[no-untyped-call]
+
+    @torch.jit.ignore
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        parts = r"^stages\.stage(\d+)" if coarse else [(r"^stages\.stage(\d+)\.widen", (0,)), (_BLOCK, None)]
+        return {"stem": r"^stages\.stage1\.(?:stem|widen)", "blocks": parts}
 
 
 def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: WavPoolNet) -> dict[str, Tensor]:
