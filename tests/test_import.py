@@ -10,7 +10,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 COUNT = "len(timm.list_models('wavpool*'))"
-ASKS = ["wavpool.load_wavpool_0_1", "wavpool.models", "from wavpool.models import WavPoolDense", "import wavpool.models"]
+ASKS = [
+    "wavpool.load_wavpool_0_1",
+    "wavpool.models",
+    "from wavpool.models import WavPoolDense",
+    "import wavpool.models",
+]
 
 
 def run(code: str, *first_on_path: Path) -> str:

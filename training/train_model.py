@@ -18,7 +18,7 @@ _EPILOG = """examples:
   python -m training.train_model --model wavpool_dense_small --data cifar10 --epochs 5
   python -m training.train_model --config training/configs/paper.yaml --model wavpool_paper_mnist --data mnist
   python -m training.train_model --model=alexnet --kernel=dct --layers=linear --dataset=cifar10
-  torchrun --nproc-per-node 4 -m training.train_model --model wavpool_dense_base --data cifar10 --devices 4 --strategy ddp
+  torchrun --nproc-per-node 4 -m training.train_model --model wavpool_dense_base --data mnist --devices 4 --strategy ddp
 
 --dataset, --max_epochs, --nodes and flags with underscores are understood, too; --rep is --seed 87 --deterministic.
 

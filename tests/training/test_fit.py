@@ -34,7 +34,9 @@ def numbers(history: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def test_a_run_leaves_all_its_files(make_config: MakeConfig, tmp_path: Path) -> None:
-    config = make_config(model="wavpool_dense_tiny", optimizer="adamw", lr=0.003, epochs=4, normalize=True, select="best")
+    config = make_config(
+        model="wavpool_dense_tiny", optimizer="adamw", lr=0.003, epochs=4, normalize=True, select="best"
+    )
     metrics = fit(config, tmp_path / "run", progress=False)
     assert metrics == json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["test"]["accuracy"] > 0.8
