@@ -17,6 +17,7 @@ from .vgg_cifar import CifarVGG
 from .wavemix import WaveMixLite
 from .wavpool_0_1 import load_wavpool_0_1
 from .wavpool_net import WavPoolNet
+from .wtconvnext import WTConvNeXt
 
 __all__ = [
     "AlexNet",
@@ -26,6 +27,7 @@ __all__ = [
     "PaperCNN",
     "VanillaCNN",
     "VanillaMLP",
+    "WTConvNeXt",
     "WavPoolNet",
     "WaveMixLite",
     "load_wavpool_0_1",
