@@ -16,6 +16,8 @@ from ..transforms.tracing import is_exporting
 
 SCALE = 0.1  # of the bands at the start
 
+torch.fx.wrap("as_laid_out")  # it asks for strides, which torch.fx does not know: recorded as one call
+
 
 class ScaledDepthwise(nn.Module):
     """Depthwise convolution of `(B, C, *size)` with a learned scale per channel, which is folded into the weight."""
@@ -36,13 +38,14 @@ class ScaledDepthwise(nn.Module):
         self.weight, self.bias = start.weight, start.bias
         self.scale = nn.Parameter(torch.full((channels,), scale, device=device, dtype=dtype))
         self.channels = channels
+        self.dims = dims  # a number, since tracers have no axes to count
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight * self.scale.reshape([-1] + [1] * (self.weight.ndim - 1))
+        weight = self.weight * self.scale.reshape([-1] + [1] * (self.dims + 1))
         bias = None if self.bias is None else self.bias * self.scale
-        if x.ndim == 3:
+        if self.dims == 1:
             return F.conv1d(x, weight, bias, padding="same", groups=self.channels)
-        if x.ndim == 4:
+        if self.dims == 2:
             return F.conv2d(x, weight, bias, padding="same", groups=self.channels)
         return F.conv3d(x, weight, bias, padding="same", groups=self.channels)
 
