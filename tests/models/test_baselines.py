@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from generators import BatchLoader, load_data
 from wavpool.evaluation.metrics import evaluate, predict
-from wavpool.models import CifarResNet, WaveMixLite
+from wavpool.models import CifarResNet, WaveMixLite, WTConvNeXt
 from wavpool.models.resnet_cifar import BasicBlock
 
 Create = Callable[..., Any]
@@ -43,6 +43,29 @@ def test_resnets_have_the_published_size(depth: int, published: tuple[float, flo
 @pytest.mark.parametrize(("size", "published"), WAVEMIX.items())
 def test_wavemix_has_the_published_number_of_parameters(size: str, published: int) -> None:
     assert parameters(timm.create_model(f"wavemix_lite_{size}")) == published
+
+
+def test_wtconvnext_is_as_large_as_resnet20() -> None:
+    sizes = {}
+    for name in ("wtconvnext_pico", "resnet20"):
+        model = timm.create_model(name).eval()
+        with FlopCounterMode(display=False) as counter:
+            model(torch.zeros(1, 3, 32, 32))
+        sizes[name] = (parameters(model), counter.get_total_flops())
+    for ours, theirs in zip(sizes["wtconvnext_pico"], sizes["resnet20"], strict=True):
+        assert 0.8 * theirs < ours <= theirs
+
+
+def test_wtconvnext_settings_per_stage_are_checked() -> None:
+    with pytest.raises(ValueError, match="channels, depths and levels need one entry per stage each, got 2, 3 and 3"):
+        WTConvNeXt((8, 16))
+
+
+def test_wtconvnext_layer_scale(create: Create) -> None:
+    model = create("wtconvnext_pico", ls_init_value=0.0)
+    x = torch.randn(1, 3, 32, 32)
+    taps = model.forward_intermediates(x, intermediates_only=True)
+    assert torch.equal(taps[0], taps[1])  # blocks add nothing at the start
 
 
 def test_other_baselines_keep_their_sizes() -> None:
@@ -118,7 +141,7 @@ def test_wavemix_mixes_all_positions_of_a_cell_and_more(create: Create) -> None:
     assert not changed[0, 0]
 
 
-@pytest.mark.parametrize("name", ["resnet8", "wavemix_lite_8_5"])
+@pytest.mark.parametrize("name", ["resnet8", "wavemix_lite_8_5", "wtconvnext_pico"])
 def test_stochastic_depth_acts_in_training_alone(name: str, create: Create) -> None:
     plain, dropping = create(name), create(name, drop_path_rate=0.9)
     x = torch.randn(4, plain.in_chans, 32, 32)
@@ -129,7 +152,9 @@ def test_stochastic_depth_acts_in_training_alone(name: str, create: Create) -> N
     assert not torch.equal(dropping(x), dropping(x))
 
 
-@pytest.mark.parametrize("name", ["resnet8", "wavemix_lite_8_5", "vanilla_cnn", "vgg9_bn", "alexnet"])
+@pytest.mark.parametrize(
+    "name", ["resnet8", "wavemix_lite_8_5", "vanilla_cnn", "vgg9_bn", "alexnet", "wtconvnext_pico"]
+)
 def test_activation_by_name(name: str, create: Create) -> None:
     model = create(name, act_layer="silu", device="meta")
     assert any(isinstance(module, nn.SiLU) for module in model.modules())

@@ -33,7 +33,7 @@ PAPER_PARAMETERS = {
 TUNED = ("_cifar10", "_fashion_mnist", "_mnist")
 OURS = ("wavpool_dense_tiny", "wavpool_dense_small", "wavpool_dense_base")
 BASELINES = (
-    *("vanilla_mlp", "vanilla_cnn", "lenet5", "alexnet", "vgg9_bn"),
+    *("vanilla_mlp", "vanilla_cnn", "lenet5", "alexnet", "vgg9_bn", "wtconvnext_pico"),
     *(f"resnet{depth}" for depth in (8, 20, 32, 44, 56)),
     *(f"wavemix_lite_{size}" for size in ("8_5", "8_10", "32_7", "64_6")),
 )

@@ -72,7 +72,7 @@ class WaveletUpsample(nn.Module):
     def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         if self.is_haar:
             return ihaar2d(x, size)
-        return periodized.synthesis(x, self.low, self.high, size)
+        return periodized.synthesis(x, self.low, self.high, None if size is None else list(size))
 
     def extra_repr(self) -> str:
         return repr(self.wavelet)

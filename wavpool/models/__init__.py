@@ -19,6 +19,7 @@ from .wavemix import WaveMixLite
 from .wavpool_0_1 import load_wavpool_0_1
 from .wavpool_dense import WavPoolDense
 from .wavpool_net import WavPoolNet
+from .wtconvnext import WTConvNeXt
 
 __all__ = [
     "AlexNet",
@@ -28,6 +29,7 @@ __all__ = [
     "PaperCNN",
     "VanillaCNN",
     "VanillaMLP",
+    "WTConvNeXt",
     "WavPoolDense",
     "WavPoolNet",
     "WaveMixLite",

@@ -65,12 +65,12 @@ def check_size(x: Tensor, size: tuple[int, int]) -> None:
 
 
 def channels_last(x: Tensor) -> bool:
-    """Whether `x` is channels last and not contiguous, too."""
-    return x.stride(1) == 1 and x.stride(3) != 1
+    """Whether images `x` are channels last and not contiguous, too."""
+    return x.ndim == 4 and x.stride(1) == 1 and x.stride(3) != 1
 
 
 def as_laid_out(y: Tensor, x: Tensor) -> Tensor:
-    """`y` in the memory format of `x`, both of four axes."""
+    """`y` in the memory format of `x`, both of as many axes."""
     return y.contiguous(memory_format=torch.channels_last) if channels_last(x) else y.contiguous()
 
 

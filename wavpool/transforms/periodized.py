@@ -1,51 +1,67 @@
-"""One level of a 2-D wavelet transform in mode `periodization`, for any wavelet and any recorder of operations.
+"""One level of a wavelet transform in mode `periodization`, for any wavelet and any recorder of operations.
 
-Straight-line code without branches on sizes: TorchScript compiles it, `torch.export` keeps heights and widths dynamic.
-`dwt2` and `idwt2` compute the same.
+Straight-line code without branches on sizes: TorchScript compiles it, `torch.export` keeps sizes dynamic. `dwt2` and
+`idwt2` compute the same of images.
 """
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.overrides import handle_torch_function, has_torch_function
 
 from .arguments import widened
 from .haar_maps import as_laid_out
 
 
-def analysis(x: Tensor, low: list[float], high: list[float]) -> Tensor:
-    """`(B, C, H, W)` to the blocks `[LL, H, V, D]` of channels, `(B, 4 C, ceil(H / 2), ceil(W / 2))`.
+def analysis(x: Tensor, low: list[float], high: list[float], repeat: bool = True) -> Tensor:
+    """Transform maps with any number of axes `d` into blocks of channels, one per band.
 
-    `low` and `high` are `dec_lo` and `dec_hi`.
+    Args:
+        x: `(B, C, *size)`.
+        low: `dec_lo` of the wavelet.
+        high: `dec_hi` of the wavelet.
+        repeat: extend an odd length by its last sample; otherwise by a zero.
+
+    Returns:
+        `(B, 2**d C, *ceil(size / 2))`; band `k` is high along axis `a` where bit `a` of `k` is set, so images have
+        `[LL, H, V, D]`.
     """
     if not torch.jit.is_scripting():  # noqa: SIM102, in one condition TorchScript would compile the call
         if has_torch_function((x,)):
-            return handle_torch_function(analysis, (x,), x, low, high)  # type: ignore[no-any-return]
-    rows_low, rows_high = _split(widened(x), low, high, 2)
-    approximation, vertical = _split(rows_low, low, high, 3)
-    horizontal, diagonal = _split(rows_high, low, high, 3)
-    return as_laid_out(torch.cat([approximation, horizontal, vertical, diagonal], 1).to(x.dtype), x)
+            return handle_torch_function(analysis, (x,), x, low, high, repeat)  # type: ignore[no-any-return]
+    bands = [widened(x)]
+    for axis in range(2, x.ndim):
+        pairs = [_split(band, low, high, axis, repeat) for band in bands]
+        bands = [pair[0] for pair in pairs] + [pair[1] for pair in pairs]
+    return as_laid_out(torch.cat(bands, 1).to(x.dtype), x)
 
 
-def synthesis(x: Tensor, low: list[float], high: list[float], size: tuple[int, int] | None = None) -> Tensor:
+def synthesis(x: Tensor, low: list[float], high: list[float], size: list[int] | None = None) -> Tensor:
     """Inverse of `analysis` for an original `(B, C, *size)`; `low` and `high` are `rec_lo` and `rec_hi`."""
     if not torch.jit.is_scripting():  # noqa: SIM102
         if has_torch_function((x,)):
             return handle_torch_function(synthesis, (x,), x, low, high, size)  # type: ignore[no-any-return]
-    approximation, horizontal, vertical, diagonal = widened(x).chunk(4, 1)
-    rows_low = _merge(approximation, vertical, low, high, 3)
-    rows_high = _merge(horizontal, diagonal, low, high, 3)
-    y = _merge(rows_low, rows_high, low, high, 2).to(x.dtype)
+    bands = list(widened(x).chunk(1 << (x.ndim - 2), 1))
+    for back in range(x.ndim - 2):
+        axis, half = x.ndim - 1 - back, len(bands) // 2
+        bands = [_merge(bands[k], bands[k + half], low, high, axis) for k in range(half)]
+    y = bands[0].to(x.dtype)
     if size is not None:
-        y = y[:, :, : size[0], : size[1]]
+        for axis in range(2, x.ndim):
+            y = y.narrow(axis, 0, size[axis - 2])
     return as_laid_out(y, x)
 
 
-def _split(x: Tensor, low: list[float], high: list[float], axis: int) -> tuple[Tensor, Tensor]:
+def _split(x: Tensor, low: list[float], high: list[float], axis: int, repeat: bool) -> tuple[Tensor, Tensor]:
     n, taps = x.shape[axis], len(low)
     count = (n + 1) // 2
+    last = n - 1
+    if not repeat:  # the zero at position n is beyond the period of an even length
+        x = F.pad(x, [0, 0] * (x.ndim - 1 - axis) + [0, 1])
+        last = n
     first = 2 * torch.arange(count, device=x.device) + (1 - taps // 2)
     # An odd length repeats its last sample, then the signal starts again.
-    samples = [x.index_select(axis, ((first + j) % (2 * count)).clamp(max=n - 1)) for j in range(taps)]
+    samples = [x.index_select(axis, ((first + j) % (2 * count)).clamp(max=last)) for j in range(taps)]
     return _combine(samples, low[::-1]), _combine(samples, high[::-1])
 
 

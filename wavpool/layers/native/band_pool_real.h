@@ -18,26 +18,17 @@ typedef struct {
 #define BLOCK(k) NAME(load_block)(full + step * (k), right, down, columns, rows, pairs, 1)
 #define ARGUMENTS const void *task, const run_t *run, int64_t n, int64_t columns, int64_t rows, int64_t pairs
 
-/* The first of equals wins, and what is not a number: as torch's max_pool2d. */
-#define COMPETE(value, number)                                                                                        \
-    {                                                                                                                 \
-        const int wins = (value) > best || (value) != (value);                                                        \
-        best = wins ? (value) : best;                                                                                 \
-        winner = wins ? (number) : winner;                                                                            \
-    }
+/* What is not a number wins, as in torch's max_pool2d. */
+INLINE REAL NAME(larger)(REAL a, REAL b) { return (b > a) | (b != b) ? b : a; }
 
 INLINE void NAME(maximum)(ARGUMENTS) {
     OPEN
     uint8_t *winners = t.winner + run->half;
     FOR_BLOCKS(n, {
         const NAME(block_t) p = BLOCK(k);
-        REAL best = p.a;
-        int winner = 0;
-        COMPETE(p.b, 1)
-        COMPETE(p.c, 2)
-        COMPETE(p.d, 3)
+        const REAL best = NAME(larger)(NAME(larger)(NAME(larger)(p.a, p.b), p.c), p.d);
         NAME(store)(half + k, best);
-        winners[k] = winner;
+        winners[k] = p.a == best ? 0 : p.b == best ? 1 : p.c == best ? 2 : 3; /* the first of equals, as in torch */
     })
 }
 
@@ -45,13 +36,7 @@ INLINE void NAME(maximum_alone)(ARGUMENTS) {
     OPEN
     FOR_BLOCKS(n, {
         const NAME(block_t) p = BLOCK(k);
-        REAL best = p.a;
-        int winner = 0;
-        COMPETE(p.b, 1)
-        COMPETE(p.c, 2)
-        COMPETE(p.d, 3)
-        (void)winner;
-        NAME(store)(half + k, best);
+        NAME(store)(half + k, NAME(larger)(NAME(larger)(NAME(larger)(p.a, p.b), p.c), p.d));
     })
 }
 
@@ -89,8 +74,8 @@ INLINE void NAME(average_backward)(ARGUMENTS) {
     const REAL low_left = p.a + p.c, low_right = p.b + p.d, high_left = p.a - p.c, high_right = p.b - p.d;            \
     const REAL l = low_left + low_right, h = high_left + high_right;                                                  \
     const REAL v = low_left - low_right, d = high_left - high_right;
-/* The weights of block k: one channel a run, or one a block. Halved, since the bands are not. */
-#define WEIGHT(band, k) ((REAL)0.5 * weight[(band) * t.channels + (pairs || !t.last ? 0 : (k))])
+/* Half the weight of block k of a run that has one channel, or one per block. */
+#define WEIGHT(band, k) ((REAL)0.5 * weight[(band) * t.channels + (pairs ? 0 : (k))])
 #define MAGNITUDE(x) ((x) < 0 ? -(x) : (x))
 #define SIGN(x) ((REAL)((x) > 0) - (REAL)((x) < 0))
 
@@ -111,35 +96,35 @@ INLINE void NAME(moduli_backward)(ARGUMENTS) {
     const REAL *weight = t.weight + run->channel;
     const NUMBER *source = t.source + run->full;
     REAL *partial = t.partial + 4 * run->unit * (t.last ? t.channels : 1);
-    REAL sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
-#define STEP(k)                                                                                                       \
-    const NAME(block_t) p = NAME(load_block)(source + step * (k), right, down, columns, rows, pairs, 1);              \
+#define STEP                                                                                                          \
+    const NAME(block_t) p = NAME(load_block)(source + step * k, right, down, columns, rows, pairs, 1);                \
     BANDS(p)                                                                                                          \
-    const REAL grad = NAME(load)(half + (k)), half_grad = grad * (REAL)0.5;                                           \
+    const REAL grad = NAME(load)(half + k), half_grad = grad * (REAL)0.5;                                             \
     const REAL gl = WEIGHT(0, k) * grad, gh = WEIGHT(1, k) * grad * SIGN(h);                                          \
     const REAL gv = WEIGHT(2, k) * grad * SIGN(v), gd = WEIGHT(3, k) * grad * SIGN(d);                                \
     const NAME(block_t) block = {(gl + gv) + (gh + gd), (gl - gv) + (gh - gd), (gl + gv) - (gh + gd),                 \
                                  (gl - gv) - (gh - gd)};                                                              \
-    NAME(store_block)(full + step * (k), right, down, columns, rows, pairs, 1, block);
+    NAME(store_block)(full + step * k, right, down, columns, rows, pairs, 1, block);
     if (t.last) {
-        const int64_t channels = t.channels;
-#pragma GCC ivdep
-        for (int64_t k = 0; k < n; k++) {
-            STEP(k)
+        FOR_BLOCKS_ONCE(n, {
+            STEP
             partial[k] += half_grad * l;
-            partial[k + channels] += half_grad * MAGNITUDE(h);
-            partial[k + 2 * channels] += half_grad * MAGNITUDE(v);
-            partial[k + 3 * channels] += half_grad * MAGNITUDE(d);
-        }
+            partial[k + t.channels] += half_grad * MAGNITUDE(h);
+            partial[k + 2 * t.channels] += half_grad * MAGNITUDE(v);
+            partial[k + 3 * t.channels] += half_grad * MAGNITUDE(d);
+        })
         return;
     }
-#pragma omp simd reduction(+ : sum0, sum1, sum2, sum3)
-    for (int64_t k = 0; k < n; k++) {
-        STEP(k)
-        sum0 += half_grad * l, sum1 += half_grad * MAGNITUDE(h);
-        sum2 += half_grad * MAGNITUDE(v), sum3 += half_grad * MAGNITUDE(d);
-    }
-    partial[0] += sum0, partial[1] += sum1, partial[2] += sum2, partial[3] += sum3;
+    REAL sum[4][8] = {{0}};
+    FOR_BLOCKS_ONCE(n, {
+        STEP
+        sum[0][k - begin_] += half_grad * l;
+        sum[1][k - begin_] += half_grad * MAGNITUDE(h);
+        sum[2][k - begin_] += half_grad * MAGNITUDE(v);
+        sum[3][k - begin_] += half_grad * MAGNITUDE(d);
+    })
+    for (int band = 0; band < 4; band++)
+        for (int lane = 0; lane < 8; lane++) partial[band] += sum[band][lane];
 #undef STEP
 }
 
@@ -187,7 +172,6 @@ void NAME(wavpool_moduli2x2_backward)(NUMBER *full, NUMBER *half, const REAL *we
 #undef OPEN
 #undef BLOCK
 #undef ARGUMENTS
-#undef COMPETE
 #undef BANDS
 #undef WEIGHT
 #undef MAGNITUDE

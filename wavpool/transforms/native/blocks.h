@@ -142,6 +142,18 @@ INLINE void unit(const shape_t *s, int64_t number, body_t *body, const void *tas
     else                                                                                                              \
         for (int64_t k = 0; k < (n); k++) __VA_ARGS__
 
+/* The same for statements that add up: each block once. `k - begin_` counts the blocks of a part, at most 8. */
+#define FOR_BLOCKS_ONCE(n, ...)                                                                                       \
+    {                                                                                                                 \
+        int64_t part_ = 0;                                                                                            \
+        for (; part_ + 8 <= (n); part_ += 8) PART(part_, 8, __VA_ARGS__)                                              \
+        if (part_ + 4 <= (n)) {                                                                                       \
+            PART(part_, 4, __VA_ARGS__)                                                                               \
+            part_ += 4;                                                                                               \
+        }                                                                                                             \
+        for (; part_ < (n); part_++) PART(part_, 1, __VA_ARGS__)                                                      \
+    }
+
 #define SWEEP(shape, threads, body, task)                                                                             \
     _Pragma("omp parallel for schedule(static) num_threads(threads) if (threads > 1)")                                \
     for (int64_t number = 0; number < unit_count(shape); number++) unit(shape, number, body, task);
