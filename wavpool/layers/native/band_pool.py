@@ -32,11 +32,8 @@ def usable(x: object) -> bool:
 def max2x2(x: Tensor) -> Tensor:
     """2 x 2 maxima of maps for which `usable` holds."""
     if ops.direct((x,), maps.SUFFIX):
-        x = maps.readable(x)
-        y = _pooled(x)
-        maps.run(SOURCES, "max2x2", x, y, None)
-        return y
-    return torch.ops.wavpool.max2x2.default(x)[0]  # type: ignore[no-any-return]
+        return _max(x)
+    return torch.ops.wavpool.max2x2.default(x)  # type: ignore[no-any-return]
 
 
 def average2x2(x: Tensor) -> Tensor:
@@ -59,30 +56,26 @@ def _need_library() -> None:
         raise RuntimeError(f"the pooling of wavelet bands has no kernel here: {build.status(SOURCES)}")
 
 
-def _pooled(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    return maps.empty(x, x.shape[1], maps.half(x.shape[2:]), dtype)
+def _pooled(x: Tensor) -> Tensor:
+    return maps.empty(x, x.shape[1], maps.half(x.shape[2:]))
 
 
-def _fake_max(x: Tensor) -> tuple[Tensor, Tensor]:
-    return _pooled(x), _pooled(x, torch.uint8)
-
-
-def _max(x: Tensor) -> tuple[Tensor, Tensor]:
+def _max(x: Tensor) -> Tensor:
     _need_library()
     x = maps.readable(x)
-    y, winner = _fake_max(x)
-    maps.run(SOURCES, "max2x2", x, y, winner)
-    return y, winner
+    y = _pooled(x)
+    maps.run(SOURCES, "max2x2", x, y)
+    return y
 
 
-def _fake_max_backward(grad: Tensor, winner: Tensor, height: int, width: int) -> Tensor:
-    return maps.empty(winner, grad.shape[1], (height, width), grad.dtype)
+def _fake_max_backward(grad: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    return maps.empty(x, x.shape[1], x.shape[2:])
 
 
-def _max_backward(grad: Tensor, winner: Tensor, height: int, width: int) -> Tensor:
-    x = _fake_max_backward(grad, winner, height, width)
-    maps.run(SOURCES, "max2x2_backward", x, as_laid_out(grad, x), as_laid_out(winner, x))
-    return x
+def _max_backward(grad: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    full = _fake_max_backward(grad, x, y)
+    maps.run(SOURCES, "max2x2_backward", full, *(as_laid_out(each, full) for each in (grad, x, y)))
+    return full
 
 
 def _average(x: Tensor) -> Tensor:
@@ -130,14 +123,14 @@ def _moduli_backward(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, T
     return full, total if channels_last(full) else total.t().contiguous()
 
 
-torch.library.define("wavpool::max2x2", "(Tensor x) -> (Tensor, Tensor)")
-torch.library.define("wavpool::max2x2_backward", "(Tensor grad, Tensor winner, SymInt height, SymInt width) -> Tensor")
+torch.library.define("wavpool::max2x2", "(Tensor x) -> Tensor")
+torch.library.define("wavpool::max2x2_backward", "(Tensor grad, Tensor x, Tensor y) -> Tensor")
 torch.library.define("wavpool::average2x2", "(Tensor x) -> Tensor")
 torch.library.define("wavpool::average2x2_backward", "(Tensor grad, SymInt height, SymInt width) -> Tensor")
 torch.library.define("wavpool::moduli2x2", "(Tensor x, Tensor weight) -> Tensor")
 torch.library.define("wavpool::moduli2x2_backward", "(Tensor grad, Tensor x, Tensor weight) -> (Tensor, Tensor)")
 for name, kernel, fake in (
-    ("max2x2", _max, _fake_max),
+    ("max2x2", _max, _pooled),
     ("max2x2_backward", _max_backward, _fake_max_backward),
     ("average2x2", _average, _pooled),
     ("average2x2_backward", _average_backward, _fake_average_backward),
@@ -148,26 +141,28 @@ for name, kernel, fake in (
     torch.library.register_fake(f"wavpool::{name}", fake)
 
 
-def _keep_max(ctx: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
-    ctx.size = inputs[0].shape[2:]
-    ctx.save_for_backward(output[1])
-    ctx.mark_non_differentiable(output[1])
+def _keep_max(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs, output)
 
 
-def _max_gradient(ctx: Any, grad: Tensor, _: Any) -> Tensor:
-    return torch.ops.wavpool.max2x2_backward.default(grad, *ctx.saved_tensors, *ctx.size)  # type: ignore[no-any-return]
+def _max_gradient(ctx: Any, grad: Tensor) -> Tensor:
+    return torch.ops.wavpool.max2x2_backward.default(grad, *ctx.saved_tensors)  # type: ignore[no-any-return]
 
 
-def _keep_max_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(inputs[1])
+def _keep_max_backward(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[1:])
 
 
 def _max_second_gradient(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     """The adjoint of a selection, in torch's operators, so of any order."""
-    (winner,) = ctx.saved_tensors
-    rows = row_pairs(grad, True)
-    corners = [row[..., 1::2] if start else row[..., :-1:2] for row in rows for start in (0, 1)]
-    return sum(corner * (winner == number) for number, corner in enumerate(corners)), None, None, None
+    x, y = ctx.saved_tensors
+    total, open_ = torch.zeros_like(y), torch.ones_like(y, dtype=torch.bool)
+    for samples, gradients in zip(row_pairs(x, True), row_pairs(grad, True), strict=True):
+        for columns in (slice(0, -1, 2), slice(1, None, 2)):
+            won = open_ & (samples[..., columns] == y)
+            total = total + gradients[..., columns] * won
+            open_ = open_ & ~won
+    return total, None, None
 
 
 def _keep_size(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:

@@ -1,12 +1,12 @@
-/* The kernels for one precision: band_pool.c includes this file with REAL, NUMBER and NAME set. */
+/* The kernels for one precision: band_pool.c includes this file with REAL, NUMBER, NAME and VECTORS set. */
 
 #include "../../transforms/native/block_real.h"
 
 typedef struct {
     NUMBER *full, *half;     /* maps, and pooled maps (or their gradients) */
-    uint8_t *winner;         /* of a maximum: 0 upper left, 1 upper right, 2 lower left, 3 lower right */
     const REAL *weight;      /* of moduli: (4, channels) */
     const NUMBER *source;    /* the maps, where `full` is their gradient */
+    const NUMBER *maxima;    /* the pooled maps, where `half` is their gradient */
     REAL *partial;           /* gradients of the weights per unit: (units, 4, channels), of contiguous maps (units, 4) */
     int64_t channels, last;
 } NAME(task_t);
@@ -18,43 +18,36 @@ typedef struct {
 #define BLOCK(k) NAME(load_block)(full + step * (k), right, down, columns, rows, pairs, 1)
 #define ARGUMENTS const void *task, const run_t *run, int64_t n, int64_t columns, int64_t rows, int64_t pairs
 
-/* What is not a number wins, as in torch's max_pool2d. */
-INLINE REAL NAME(larger)(REAL a, REAL b) { return (b > a) | (b != b) ? b : a; }
+/* What is not a number wins, as in torch's max_pool2d. In two selections, which compilers turn into vectors. */
+INLINE REAL NAME(larger)(REAL a, REAL b) {
+    const REAL larger = b <= a ? a : b;
+    return a == a ? larger : a;
+}
 
 INLINE void NAME(maximum)(ARGUMENTS) {
     OPEN
-    uint8_t *winners = t.winner + run->half;
-    FOR_BLOCKS(n, {
+    FOR_BLOCKS(VECTORS && rows && columns, n, {
         const NAME(block_t) p = BLOCK(k);
-        const REAL best = NAME(larger)(NAME(larger)(NAME(larger)(p.a, p.b), p.c), p.d);
-        NAME(store)(half + k, best);
-        winners[k] = p.a == best ? 0 : p.b == best ? 1 : p.c == best ? 2 : 3; /* the first of equals, as in torch */
+        NAME(store_exact)(half + k, NAME(larger)(NAME(larger)(p.a, p.b), NAME(larger)(p.c, p.d)));
     })
 }
 
-INLINE void NAME(maximum_alone)(ARGUMENTS) {
-    OPEN
-    FOR_BLOCKS(n, {
-        const NAME(block_t) p = BLOCK(k);
-        NAME(store)(half + k, NAME(larger)(NAME(larger)(NAME(larger)(p.a, p.b), p.c), p.d));
-    })
-}
-
+/* The first of equals takes the gradient, as in torch. */
 INLINE void NAME(maximum_backward)(ARGUMENTS) {
     OPEN
-    const uint8_t *winners = t.winner + run->half;
-    FOR_BLOCKS(n, {
-        const REAL grad = NAME(load)(half + k);
-        const int winner = winners[k];
-        const NAME(block_t) block = {winner == 0 ? grad : 0, winner == 1 ? grad : 0, winner == 2 ? grad : 0,
-                                     winner == 3 ? grad : 0};
+    const NUMBER *source = t.source + run->full, *maxima = t.maxima + run->half;
+    FOR_BLOCKS(VECTORS && rows && columns, n, {
+        const NAME(block_t) p = NAME(load_block)(source + step * k, right, down, columns, rows, pairs, 1);
+        const REAL grad = NAME(load)(half + k), best = NAME(load)(maxima + k);
+        const REAL for_b = p.a == best ? 0 : grad, for_c = p.b == best ? 0 : for_b, for_d = p.c == best ? 0 : for_c;
+        const NAME(block_t) block = {p.a == best ? grad : 0, p.b == best ? for_b : 0, p.c == best ? for_c : 0, for_d};
         NAME(store_block)(full + step * k, right, down, columns, rows, pairs, 0, block);
     })
 }
 
 INLINE void NAME(average)(ARGUMENTS) {
     OPEN
-    FOR_BLOCKS(n, {
+    FOR_BLOCKS(VECTORS && rows && columns, n, {
         const NAME(block_t) p = BLOCK(k);
         NAME(store)(half + k, ((p.a + p.c) + (p.b + p.d)) * (REAL)0.25);
     })
@@ -62,7 +55,7 @@ INLINE void NAME(average)(ARGUMENTS) {
 
 INLINE void NAME(average_backward)(ARGUMENTS) {
     OPEN
-    FOR_BLOCKS(n, {
+    FOR_BLOCKS(VECTORS && rows && columns, n, {
         const REAL part = NAME(load)(half + k) * (REAL)0.25;
         const NAME(block_t) block = {part, part, part, part};
         NAME(store_block)(full + step * k, right, down, columns, rows, pairs, 1, block);
@@ -82,7 +75,7 @@ INLINE void NAME(average_backward)(ARGUMENTS) {
 INLINE void NAME(moduli)(ARGUMENTS) {
     OPEN
     const REAL *weight = t.weight + run->channel;
-    FOR_BLOCKS(n, {
+    FOR_BLOCKS(VECTORS && rows && columns, n, {
         const NAME(block_t) p = BLOCK(k);
         BANDS(p)
         NAME(store)(half + k, WEIGHT(0, k) * l + WEIGHT(1, k) * MAGNITUDE(h) + WEIGHT(2, k) * MAGNITUDE(v) +
@@ -99,14 +92,14 @@ INLINE void NAME(moduli_backward)(ARGUMENTS) {
 #define STEP                                                                                                          \
     const NAME(block_t) p = NAME(load_block)(source + step * k, right, down, columns, rows, pairs, 1);                \
     BANDS(p)                                                                                                          \
-    const REAL grad = NAME(load)(half + k), half_grad = grad * (REAL)0.5;                                             \
+    const REAL grad = NAME(load)(half + k), half_grad = k < part_ ? 0 : grad * (REAL)0.5;                             \
     const REAL gl = WEIGHT(0, k) * grad, gh = WEIGHT(1, k) * grad * SIGN(h);                                          \
     const REAL gv = WEIGHT(2, k) * grad * SIGN(v), gd = WEIGHT(3, k) * grad * SIGN(d);                                \
     const NAME(block_t) block = {(gl + gv) + (gh + gd), (gl - gv) + (gh - gd), (gl + gv) - (gh + gd),                 \
                                  (gl - gv) - (gh - gd)};                                                              \
     NAME(store_block)(full + step * k, right, down, columns, rows, pairs, 1, block);
     if (t.last) {
-        FOR_BLOCKS_ONCE(n, {
+        FOR_BLOCKS(VECTORS && rows && columns, n, {
             STEP
             partial[k] += half_grad * l;
             partial[k + t.channels] += half_grad * MAGNITUDE(h);
@@ -115,8 +108,8 @@ INLINE void NAME(moduli_backward)(ARGUMENTS) {
         })
         return;
     }
-    REAL sum[4][8] = {{0}};
-    FOR_BLOCKS_ONCE(n, {
+    REAL sum[4][16] = {{0}};
+    FOR_BLOCKS(VECTORS && rows && columns, n, {
         STEP
         sum[0][k - begin_] += half_grad * l;
         sum[1][k - begin_] += half_grad * MAGNITUDE(h);
@@ -124,7 +117,7 @@ INLINE void NAME(moduli_backward)(ARGUMENTS) {
         sum[3][k - begin_] += half_grad * MAGNITUDE(d);
     })
     for (int band = 0; band < 4; band++)
-        for (int lane = 0; lane < 8; lane++) partial[band] += sum[band][lane];
+        for (int lane = 0; lane < 16; lane++) partial[band] += sum[band][lane];
 #undef STEP
 }
 
@@ -132,26 +125,24 @@ INLINE void NAME(moduli_backward)(ARGUMENTS) {
     const NAME(task_t) task = {.full = full, .half = half, .channels = shape->channels, .last = shape->last,          \
                                __VA_ARGS__};
 
-void NAME(wavpool_max2x2)(NUMBER *full, NUMBER *half, uint8_t *winner, const shape_t *shape, int threads) {
-    TASK(.winner = winner)
-    if (winner)
-        SWEEP(shape, threads, NAME(maximum), &task)
-    else
-        SWEEP(shape, threads, NAME(maximum_alone), &task)
+void NAME(wavpool_max2x2)(NUMBER *full, NUMBER *half, const shape_t *shape, int threads) {
+    TASK(.source = 0)
+    SWEEP(shape, threads, NAME(maximum), &task)
 }
 
-void NAME(wavpool_max2x2_backward)(NUMBER *full, NUMBER *half, uint8_t *winner, const shape_t *shape, int threads) {
-    TASK(.winner = winner)
+void NAME(wavpool_max2x2_backward)(NUMBER *full, NUMBER *half, const NUMBER *source, const NUMBER *maxima,
+                                   const shape_t *shape, int threads) {
+    TASK(.source = source, .maxima = maxima)
     SWEEP(shape, threads, NAME(maximum_backward), &task)
 }
 
 void NAME(wavpool_average2x2)(NUMBER *full, NUMBER *half, const shape_t *shape, int threads) {
-    TASK(.winner = 0)
+    TASK(.source = 0)
     SWEEP(shape, threads, NAME(average), &task)
 }
 
 void NAME(wavpool_average2x2_backward)(NUMBER *full, NUMBER *half, const shape_t *shape, int threads) {
-    TASK(.winner = 0)
+    TASK(.source = 0)
     SWEEP(shape, threads, NAME(average_backward), &task)
 }
 
@@ -168,6 +159,7 @@ void NAME(wavpool_moduli2x2_backward)(NUMBER *full, NUMBER *half, const REAL *we
 
 #undef REAL
 #undef NUMBER
+#undef VECTORS
 #undef NAME
 #undef OPEN
 #undef BLOCK

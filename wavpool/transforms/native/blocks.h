@@ -46,6 +46,10 @@ static inline uint32_t rounded(float x) {
 static inline float load_bf16(const bf16 *x) { return from_bits((uint32_t)*x << 16); }
 static inline float load_f32(const float *x) { return *x; }
 static inline double load_f64(const double *x) { return *x; }
+/* Of values that are exact in memory's precision. */
+static inline void store_exact_bf16(bf16 *x, float value) { *x = to_bits(value) >> 16; }
+static inline void store_exact_f32(float *x, float value) { *x = value; }
+static inline void store_exact_f64(double *x, double value) { *x = value; }
 static inline void store_bf16(bf16 *x, float value) { *x = rounded(value); }
 static inline void store_f32(float *x, float value) { *x = value; }
 static inline void store_f64(double *x, double value) { *x = value; }
@@ -79,12 +83,14 @@ static inline int64_t band_distance(const shape_t *s) {
 typedef void body_t(const void *task, const run_t *run, int64_t n, int64_t columns, int64_t rows, int64_t pairs);
 
 INLINE void call(body_t *body, const void *task, const run_t *run) {
-    if (!run->rows || !run->columns)
-        body(task, run, run->n, run->columns, run->rows, run->pairs);
+    if (!run->rows && !run->columns)
+        body(task, run, run->n, 0, 0, 0);
+    else if (!run->rows)
+        body(task, run, run->n, 1, 0, run->pairs);
+    else if (!run->columns)
+        body(task, run, run->n, 0, 1, 0);
     else if (run->pairs)
         body(task, run, run->n, 1, 1, 1);
-    else if (run->n == 3)
-        body(task, run, 3, 1, 1, 0);
     else
         body(task, run, run->n, 1, 1, 0);
 }
@@ -123,36 +129,29 @@ INLINE void unit(const shape_t *s, int64_t number, body_t *body, const void *tas
     }
 }
 
-/* A statement for all blocks k of a run, in parts of constant length, which compilers turn into vectors without a rest.
-   The last part overlaps the one before it, so the statement must only depend on k. */
-#define PART(begin, length, ...)                                                                                      \
-    {                                                                                                                 \
-        const int64_t begin_ = (begin);                                                                               \
+/* Keeps compilers from making vectors of rare loops, which would take them minutes. */
+#define SCALAR __asm__ volatile("" ::: "memory");
+
+/* A statement for all blocks k of a run; `whole` is a constant. Whole runs go in parts of constant
+   length, which compilers turn into vectors without a rest: the last part overlaps the one before it. Statements
+   that add up skip `k < part_`; `k - begin_` counts the blocks of a part. */
+#define PARTS(n, length, ...)                                                                                         \
+    for (int64_t part_ = 0; part_ < (n); part_ += (length)) {                                                         \
+        const int64_t begin_ = part_ + (length) <= (n) ? part_ : (n) - (length);                                      \
         _Pragma("GCC ivdep") for (int64_t k = begin_; k < begin_ + (length); k++) __VA_ARGS__                         \
     }
-#define PARTS(n, length, ...)                                                                                         \
-    {                                                                                                                 \
-        for (int64_t part_ = 0; part_ + (length) <= (n); part_ += (length)) PART(part_, length, __VA_ARGS__)          \
-        if ((n) % (length)) PART((n) - (length), length, __VA_ARGS__)                                                 \
-    }
-#define FOR_BLOCKS(n, ...)                                                                                            \
-    if ((n) >= 16) PARTS(n, 16, __VA_ARGS__)                                                                          \
-    else if ((n) >= 8) PARTS(n, 8, __VA_ARGS__)                                                                       \
-    else if ((n) >= 4) PARTS(n, 4, __VA_ARGS__)                                                                       \
+#define FOR_BLOCKS(whole, n, ...)                                                                                     \
+    if ((whole) && (n) >= 16)                                                                                         \
+        PARTS(n, 16, __VA_ARGS__)                                                                                      \
+    else if ((whole) && (n) >= 4)                                                                                     \
+        PARTS(n, 4, __VA_ARGS__)                                                                                      \
     else                                                                                                              \
-        for (int64_t k = 0; k < (n); k++) __VA_ARGS__
-
-/* The same for statements that add up: each block once. `k - begin_` counts the blocks of a part, at most 8. */
-#define FOR_BLOCKS_ONCE(n, ...)                                                                                       \
-    {                                                                                                                 \
-        int64_t part_ = 0;                                                                                            \
-        for (; part_ + 8 <= (n); part_ += 8) PART(part_, 8, __VA_ARGS__)                                              \
-        if (part_ + 4 <= (n)) {                                                                                       \
-            PART(part_, 4, __VA_ARGS__)                                                                               \
-            part_ += 4;                                                                                               \
-        }                                                                                                             \
-        for (; part_ < (n); part_++) PART(part_, 1, __VA_ARGS__)                                                      \
-    }
+        for (int64_t k = 0; k < (n); k++) {                                                                           \
+            const int64_t part_ = k, begin_ = k;                                                                      \
+            (void)part_, (void)begin_;                                                                                \
+            SCALAR                                                                                                    \
+            __VA_ARGS__                                                                                               \
+        }
 
 #define SWEEP(shape, threads, body, task)                                                                             \
     _Pragma("omp parallel for schedule(static) num_threads(threads) if (threads > 1)")                                \

@@ -1,4 +1,4 @@
-/* The kernels for one precision: haar2d.c includes this file with REAL, NUMBER and NAME set. */
+/* The kernels for one precision: haar2d.c includes this file with REAL, NUMBER, NAME and VECTORS set. */
 
 #include "block_real.h"
 
@@ -14,7 +14,7 @@ INLINE void NAME(analyse)(const void *task, const run_t *run, int64_t n, int64_t
     const int64_t right = run->right, down = run->down, step = pairs ? 2 : 1;
     const NUMBER *from = t.full + run->full;
     NUMBER *to = t.bands + run->band;
-    FOR_BLOCKS(n, {
+    FOR_BLOCKS(VECTORS && rows && columns, n, {
         const NAME(block_t) p = NAME(load_block)(from + step * k, right, down, columns, rows, pairs, t.repeat);
         const REAL low_left = p.a + p.c, low_right = p.b + p.d, high_left = p.a - p.c, high_right = p.b - p.d;
         NAME(store)(to + k, (low_left + low_right) * (REAL)0.5);
@@ -30,7 +30,7 @@ INLINE void NAME(synthesise)(const void *task, const run_t *run, int64_t n, int6
     const int64_t right = run->right, down = run->down, step = pairs ? 2 : 1;
     const NUMBER *from = t.bands + run->band;
     NUMBER *to = t.full + run->full;
-    FOR_BLOCKS(n, {
+    FOR_BLOCKS(VECTORS && rows && columns, n, {
         const REAL a = NAME(load)(from + k), h = NAME(load)(from + k + t.band);
         const REAL v = NAME(load)(from + k + 2 * t.band), d = NAME(load)(from + k + 3 * t.band);
         const REAL low_left = a + v, low_right = a - v, high_left = h + d, high_right = h - d;
@@ -54,4 +54,5 @@ void NAME(wavpool_haar2d_adjoint)(NUMBER *full, NUMBER *bands, const shape_t *sh
 
 #undef REAL
 #undef NUMBER
+#undef VECTORS
 #undef NAME
