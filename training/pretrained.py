@@ -61,6 +61,5 @@ def _check_file(model: str, path: str | Path) -> None:
     reference = timm.create_model(model, num_classes=0)
     if missing := sorted(set(reference.state_dict()) - stored):
         raise ConfigError(
-            f"checkpoint {path} is not of model '{model}': it lacks {missing[0]}"
-            f"{f' and {len(missing) - 1} more tensors' if len(missing) > 1 else ''}; name the model that it was saved from"
+            f"checkpoint {path} is no {model} '{model}': it has no {missing[0]}; name the model that it was saved from"
         )

@@ -26,7 +26,7 @@ _EPILOG = """examples:
   python -m training.segment --backbone wavpool_femto vanilla_cnn --seeds 0 1 2 --output results/segment
   python -m training.segment --backbone wavpool_pico --checkpoint runs/pico/model.safetensors --color rgb
 
-The output folder receives segment.csv and segment.md (the table), metrics.json (every run with its provenance) and one
+The output folder receives segment.csv and segment.md (the table), metrics.json (every run and its provenance) and one
 picture per backbone: scene, truth, prediction."""
 
 
@@ -98,18 +98,15 @@ def segment(config: SegmentConfig) -> tuple[dict[str, Any], Pyramid, Scenes]:
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """One line per backbone, in Markdown: mean and standard deviation of the IoU over the seeds."""
-    import statistics
-
-    from training.tables import markdown_table
+    from training.tables import markdown_table, mean_and_sd
 
     head = ["backbone", "weights", "taps", "(parameters)", "(backbone's)", "(M MACs)", "(seeds)", "(IoU)"]
     lines = []
     for key in dict.fromkeys((row["backbone"], row["weights"], row["reductions"]) for row in rows):
         runs = [row for row in rows if (row["backbone"], row["weights"], row["reductions"]) == key]
         scores = [row["iou"] for row in runs]
-        spread = f" ± {statistics.stdev(scores):.4f}" if len(scores) > 1 else ""
         cells = [*key, f"{runs[0]['parameters']:,}", f"{runs[0]['backbone_parameters']:,}", f"{runs[0]['mmacs']:.1f}"]
-        lines.append([*cells, str(len(runs)), f"{statistics.mean(scores):.4f}{spread}"])
+        lines.append([*cells, str(len(runs)), mean_and_sd(scores)])
     return markdown_table(head, lines)
 
 
