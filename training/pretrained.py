@@ -22,13 +22,12 @@ def pretrained_kwargs(model: str, checkpoint: str | Path | None = None) -> dict[
     Raises:
         ConfigError: the model is unknown or has no such weights, or the file does not fit the model.
 
-    >>> pretrained_kwargs("wavpool_femto")
-    Traceback (most recent call last):
-    training.config.ConfigError: model 'wavpool_femto' ...
+    >>> pretrained_kwargs("resnet18.a1_in1k")
+    {'pretrained': True, 'pretrained_cfg_overlay': {'num_classes': -1}}
     """
     check_model(model)
-    # timm keeps a trained classifier where the number of classes agrees, also if they are others: 0 agrees with none
-    overlay: dict[str, Any] = {"num_classes": 0}
+    # timm keeps a trained classifier if the number of classes agrees, even if the classes differ; -1 agrees with none
+    overlay: dict[str, Any] = {"num_classes": -1}
     if checkpoint is not None:
         _check_file(model, checkpoint)
         overlay["file"] = str(checkpoint)
@@ -36,8 +35,8 @@ def pretrained_kwargs(model: str, checkpoint: str | Path | None = None) -> dict[
         weights = timm.get_pretrained_cfg(model, allow_unregistered=True)
         if weights is None or not weights.has_weights:
             known = timm.list_pretrained(f"{model.partition('.')[0]}*")
-            names = f"name one of {', '.join(known)}" if known else "no tag of it has any"
-            raise ConfigError(f"model '{model}' has no pretrained weights: {names}, or give a --checkpoint")
+            names = f"name one of {', '.join(known)}, or " if known else ""
+            raise ConfigError(f"model '{model}' has no pretrained weights; {names}give a --checkpoint")
     return {"pretrained": True, "pretrained_cfg_overlay": overlay}
 
 
@@ -61,5 +60,5 @@ def _check_file(model: str, path: str | Path) -> None:
     reference = timm.create_model(model, num_classes=0)
     if missing := sorted(set(reference.state_dict()) - stored):
         raise ConfigError(
-            f"checkpoint {path} is no {model} '{model}': it has no {missing[0]}; name the model that it was saved from"
+            f"checkpoint {path} is not of model '{model}': it has no {missing[0]}; give the model it was saved from"
         )

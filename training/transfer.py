@@ -71,13 +71,20 @@ def transfer(config: TrainConfig, mode: str, output: Path, checkpoint: str | Non
     return {
         "model": config.model,
         "mode": mode,
-        "weights": (checkpoint or config.model.partition(".")[2]) if trained else "random",
+        "weights": _weights(config.model, checkpoint) if trained else "random",
         "data": config.data,
         "images": sum(map(sum, metrics["train"]["confusion"])),
         "epochs": None if probed else metrics["epochs"],
         "seed": config.seed,
         "test_accuracy": metrics["test"]["accuracy"],
     }
+
+
+def _weights(model: str, checkpoint: str | None) -> str:
+    """The checkpoint, or the tag of the weights that timm takes."""
+    import timm
+
+    return checkpoint or str(timm.get_pretrained_cfg(model).tag)
 
 
 def probe(config: TrainConfig, output: Path) -> dict[str, Any]:
