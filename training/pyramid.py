@@ -45,6 +45,8 @@ class Pyramid(nn.Module):
         super().__init__()
         self.backbone, self.mean, self.std = backbone, mean, std
         self.fpn = FeaturePyramidNetwork(backbone.feature_info.channels(), channels)  # type: ignore[union-attr,operator]
+        for coarser in range(1, len(self.fpn.layer_blocks)):
+            self.fpn.layer_blocks[coarser] = nn.Identity()  # only the finest map is read
         self.head = nn.Conv2d(channels, 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -71,4 +71,6 @@ def _ground(count: int, size: int, generator: torch.Generator) -> Tensor:
     angle = 2 * torch.pi * torch.rand(count, 1, 1, generator=generator)
     axis = torch.linspace(-0.5, 0.5, size)
     slope = angle.sin() * axis[:, None] + angle.cos() * axis
-    return start + (end - start) * (slope / (2 * slope.abs().amax((1, 2), keepdim=True)) + 0.5)
+    share = slope / (2 * slope.abs().amax((1, 2), keepdim=True)) + 0.5
+    ground: Tensor = start + (end - start) * share
+    return ground

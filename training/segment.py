@@ -15,7 +15,7 @@ from training.libraries import told_if_missing
 
 with told_if_missing():
     from training.cli import Parser, add_fields, field_values, interpreter, run_command
-    from training.config import StrictModel
+    from training.config import ConfigError, StrictModel
 
 if TYPE_CHECKING:
     from training.pyramid import Pyramid
@@ -27,7 +27,7 @@ _EPILOG = """examples:
   python -m training.segment --backbone wavpool_pico --checkpoint runs/pico/model.safetensors --color rgb
 
 The output folder receives segment.csv and segment.md (the table), metrics.json (every run and its provenance) and one
-picture per backbone: scene, truth, prediction."""
+picture per backbone: scene, truth, prediction. Runs that the folder already holds are kept, not repeated."""
 
 
 class SegmentConfig(StrictModel):
@@ -53,6 +53,8 @@ class SegmentConfig(StrictModel):
     seed: int = Field(0, ge=0, lt=2**31, description="seed of weights, training scenes and their order")
 
 
+_VARIED = {"backbone", "pretrained", "checkpoint", "finest", "seed", "data_dir", "download"}
+"""Settings in which the runs of one table may differ."""
 _COMMON = [name for name in SegmentConfig.model_fields if name not in ("backbone", "seed")]
 
 
@@ -111,25 +113,36 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def run(configs: Sequence[SegmentConfig], output: Path) -> list[dict[str, Any]]:
-    """Run every config and write the table, the metrics and the pictures; files are up to date after each run."""
-    from training.files import write_csv, write_json, write_text
+    """Run every config that ``output`` does not hold yet; after each, write the table of all runs, metrics and picture.
+
+    Raises:
+        ConfigError: the folder holds runs with other settings, which one table must not mix.
+    """
+    from training.files import read_json, write_csv, write_json, write_text
     from training.pyramid import draw
     from training.report import origin
 
-    rows: list[dict[str, Any]] = []
+    stored = output / "metrics.json"
+    runs: list[dict[str, Any]] = read_json(stored)["runs"] if stored.exists() else []
     for config in configs:
-        row, model, test = segment(config)
-        print(
-            f"{config.backbone}, seed {config.seed}: IoU {row['iou']:.4f} after {row['train_seconds']:.0f} s",
-            flush=True,
-        )
-        rows.append(row)
-        if config.seed == configs[0].seed:
+        settings = config.model_dump(mode="json")
+        changed = {
+            key for each in runs for key in settings if key not in _VARIED and each["config"][key] != settings[key]
+        }
+        if changed:
+            told = ", ".join(sorted(changed))
+            raise ConfigError(f"{output} holds runs with other settings ({told}); give another --output")
+        done = next((each for each in runs if each["config"] == settings), None)
+        if done is None:
+            row, model, test = segment(config)
             draw(model, test, output / f"{config.backbone}.png", f"{config.backbone}: IoU {row['iou']:.3f}")
+            done = {"result": row, "config": settings, "provenance": origin()}
+            runs.append(done)
+            write_json(stored, {"runs": runs})
+        rows = [each["result"] for each in runs]
+        print(f"{config.backbone}, seed {config.seed}: IoU {done['result']['iou']:.4f}", flush=True)
         write_csv(output / "segment.csv", rows)
         write_text(output / "segment.md", table(rows))
-        done = [{**each, "config": made.model_dump(mode="json")} for each, made in zip(rows, configs, strict=False)]
-        write_json(output / "metrics.json", {"runs": done, "provenance": origin()})
     return rows
 
 
@@ -156,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ]
         print(f"\n{table(run(configs, namespace.output))}\nwritten to {namespace.output}")
 
-    run_command(command, lambda: f"start again with: {interpreter()} -m training.segment {shlex.join(given)}")
+    run_command(command, lambda: f"go on with: {interpreter()} -m training.segment {shlex.join(given)}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from generators import DataError, load_data
 from training.config import ConfigError
 from training.pyramid import build_pyramid, foreground_iou
 from training.scenes import THRESHOLD, Scenes, make_scenes
-from training.segment import SegmentConfig, segment
+from training.segment import SegmentConfig, run, segment
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -124,9 +124,14 @@ def test_the_command(start: Start, tmp_path: Path) -> None:
     assert (tmp_path / "segment.md").read_text() in out
     stored = json.loads((tmp_path / "metrics.json").read_text())
     assert stored["runs"][1]["config"]["seed"] == 1
-    assert float(rows[1]["iou"]) == pytest.approx(stored["runs"][1]["iou"])
+    assert float(rows[1]["iou"]) == pytest.approx(stored["runs"][1]["result"]["iou"])
     with Image.open(tmp_path / "vanilla_cnn.png") as picture:
         picture.verify()
+    assert run([config(train_scenes=32, test_scenes=8, seed=1)], tmp_path) == [
+        each["result"] for each in stored["runs"]
+    ]
+    with pytest.raises(ConfigError, match=r"holds runs with other settings \(objects\); give another --output"):
+        run([config(train_scenes=32, test_scenes=8, objects=3)], tmp_path)
 
 
 def test_mistakes_are_one_sentence(start: Start, tmp_path: Path) -> None:
