@@ -28,7 +28,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_trained_weights_are_better_than_random_ones(weights: Path, make_config: MakeConfig, tmp_path: Path) -> None:
-    config = make_config(**CNN | {"epochs": 1, "seed": 1, "limit": (200, 100, 100)})
+    config = make_config(**CNN | {"epochs": 2, "seed": 1, "limit": (200, 100, 100), "batch_size": 20, "lr": 0.002})
     rows = [
         transfer(config, mode, tmp_path / mode, str(weights))
         for mode in ("probe", "random_probe", "finetune", "scratch")
