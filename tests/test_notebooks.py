@@ -16,7 +16,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
-OF_THE_CHECKOUT = ("comparison", "inference", "block_tour")  # the others need the package alone
+OF_THE_CHECKOUT = ("comparison", "inference", "block_tour", "backbones")  # the others need the package alone
 NAMES = (*OF_THE_CHECKOUT, "spectral_layers")
 EPOCHS = 2  # as many as the digits recipe warms up for
 
@@ -112,6 +112,19 @@ def test_block_tour(execute):
     changes = re.findall(r"at most (\S+)", text(notebook, "seen"))
     assert len(changes) == 3
     assert all(float(change) < 1e-5 for change in changes)
+
+
+def test_backbones(execute):
+    notebook = execute("backbones", NOTEBOOKS)
+    check_outputs(notebook)
+    assert "image (45, 71): logits (1, 10)" in text(notebook, "create")
+    assert "(1, 32, 23, 36)" in text(notebook, "features")
+    iou = re.search(r"foreground IoU ([\d.]+)", text(notebook, "segment"))
+    assert iou
+    assert float(iou[1]) > 0.5
+    accuracy = re.search(r"random weights: test accuracy ([\d.]+)", text(notebook, "probe"))
+    assert accuracy
+    assert float(accuracy[1]) > 0.5
 
 
 def test_spectral_layers(execute):

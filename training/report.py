@@ -95,12 +95,20 @@ def provenance(config: TrainConfig, cost: Mapping[str, float]) -> dict[str, Any]
     """Commit, versions, seed, config, machine and cost of a run."""
     scale = 1024 if sys.platform != "darwin" else 1024**2  # ru_maxrss is KiB on Linux, bytes on macOS
     return {
-        "commit": commit(),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
+        **origin(),
         "seed": config.seed,
         "config_hash": config.hash,
         "config": config.model_dump(mode="json"),
+        "cost": {**cost, **_gpu_memory(), "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale},
+    }
+
+
+def origin() -> dict[str, Any]:
+    """Commit, time, versions and machine of a result."""
+    return {
+        "commit": commit(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
         "machine": {
             "platform": platform.platform(),
             "processor": processor(),
@@ -108,7 +116,6 @@ def provenance(config: TrainConfig, cost: Mapping[str, float]) -> dict[str, Any]
             "threads": torch.get_num_threads(),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
-        "cost": {**cost, **_gpu_memory(), "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale},
     }
 
 
