@@ -14,11 +14,12 @@ import torch
 import torch.nn.functional as F
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import DropPath, get_act_layer, get_norm_layer
-from timm.models import generate_default_cfgs, register_model
+from timm.models import register_model
 from torch import Tensor, nn
 
 from ..transforms.haar import haar_step
 from ._base import ChainModel, Device, Layer, build, drop_path_rates, image_cfg
+from ._weights import default_cfgs_with_weights
 
 __all__ = ["WaveMixLite"]
 
@@ -155,7 +156,7 @@ def _cfg(in_chans: int, side: int, **kwargs: Any) -> dict[str, Any]:
 _COLOUR = {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
 _GRAY = {"mean": (0.5,), "std": (0.25,)}
 
-default_cfgs = generate_default_cfgs(
+default_cfgs = default_cfgs_with_weights(
     {
         "wavemix_lite_8_5.untrained": _cfg(1, 28, **_GRAY),
         "wavemix_lite_8_10.untrained": _cfg(1, 28, **_GRAY),
