@@ -1,12 +1,15 @@
 """The zoo as a figure: accuracy on CIFAR-10 against parameters, multiply-adds and latency, every point named."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 
 from wavpool.pages import COLORS, GRAY, plain, save_png
@@ -37,7 +40,7 @@ LOWEST = 78.0  # accuracy below which a network is left out
 # Places of a label beside its point: offsets in points, and the corner or edge that is put there.
 _PLACES = tuple(
     (dx * distance, dy * distance, ha, va)
-    for distance in (1, 2, 3.5, 5)
+    for distance in (1, 2, 3.5, 5, 7, 9)
     for dx, dy, ha, va in (
         (7, 0, "left", "center"),
         (-7, 0, "right", "center"),
@@ -80,13 +83,13 @@ def _plot(axes: Axes, key: str, points: Sequence[Point]) -> None:
 
 
 def _name(axes: Axes, canvas: FigureCanvasAgg, key: str, points: Sequence[Point]) -> None:
-    """Put each name at the nearest place where it covers neither a point nor another name."""
+    """Put each name at the nearest place where it covers neither a point, nor our line, nor another name."""
     renderer, frame = canvas.get_renderer(), axes.get_window_extent()
-    centers = [axes.transData.transform((getattr(point, key), point.accuracy)) for point in points]
-    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in centers]
+    centers = {point: axes.transData.transform((getattr(point, key), point.accuracy)) for point in points}
+    line = sorted(tuple(center) for point, center in centers.items() if point.kind == "ours")
+    taken = [_around(*center, 5) for center in centers.values()] + _along(line)
     for point in sorted(points, key=lambda point: (point.kind, -point.accuracy)):
         for dx, dy, ha, va in _PLACES:
-            far = abs(dx) + abs(dy) > 12
             text = axes.annotate(
                 point.name,
                 (getattr(point, key), point.accuracy),
@@ -96,11 +99,30 @@ def _name(axes: Axes, canvas: FigureCanvasAgg, key: str, points: Sequence[Point]
                 va=va,
                 fontsize=8,
                 color=STYLES[point.kind]["color"],
-                arrowprops={"arrowstyle": "-", "lw": 0.4, "color": GRAY} if far else None,
+                arrowprops={"arrowstyle": "-", "lw": 0.6, "color": GRAY, "shrinkA": 0, "shrinkB": 4},
             )
-            box = Bbox(text.get_window_extent(renderer).get_points())
+            box = name_box(text, renderer)
             inside = frame.containsx(box.x0) and frame.containsx(box.x1) and frame.containsy(box.y0)
             if inside and frame.containsy(box.y1) and not any(box.overlaps(other) for other in taken):
-                taken.append(box)
                 break
-            text.remove()
+            if (dx, dy, ha, va) != _PLACES[-1]:  # a crowded name stays at the last place
+                text.remove()
+        taken.append(box)
+
+
+def name_box(text: Annotation, renderer: RendererBase) -> Bbox:
+    """Where the words of an annotation are, without its line."""
+    return Bbox(Text.get_window_extent(text, renderer).get_points())
+
+
+def _around(x: float, y: float, margin: float) -> Bbox:
+    return Bbox.from_bounds(x - margin, y - margin, 2 * margin, 2 * margin)
+
+
+def _along(corners: Sequence[tuple[float, ...]]) -> list[Bbox]:
+    """Small boxes along a line through these points."""
+    boxes = []
+    for (x0, y0), (x1, y1) in pairwise(corners):
+        steps = int(max(abs(x1 - x0), abs(y1 - y0)) / 4) + 1
+        boxes += [_around(x0 + (x1 - x0) * k / steps, y0 + (y1 - y0) * k / steps, 2) for k in range(steps)]
+    return boxes

@@ -107,5 +107,5 @@ def test_every_point_of_the_figure_is_named(tmp_path: Path, monkeypatch: pytest.
     assert [sorted(each) for each in names] == [expected, [], expected]
     renderer = figures[0].canvas.get_renderer()  # type: ignore[attr-defined]
     for axes in figures[0].axes:
-        boxes = [text.get_window_extent(renderer) for text in axes.texts]
+        boxes = [zoo_figure.name_box(text, renderer) for text in axes.texts]
         assert not [1 for i, one in enumerate(boxes) for other in boxes[:i] if one.overlaps(other)]
