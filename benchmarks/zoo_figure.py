@@ -75,7 +75,7 @@ def _plot(axes: Axes, key: str, points: Sequence[Point]) -> None:
     for kind, style in STYLES.items():
         chosen = sorted((point for point in points if point.kind == kind), key=lambda point: getattr(point, key))
         xs = [getattr(point, key) for point in chosen]
-        line = {"linestyle": "-" if kind == "ours" else "none", "linewidth": 1, "markersize": 6}
+        line: dict[str, Any] = {"linestyle": "-" if kind == "ours" else "none", "linewidth": 1, "markersize": 6}
         axes.plot(xs, [point.accuracy for point in chosen], **line, **style)
     axes.set(xscale="log", xlabel=PANELS[key], ylabel="accuracy on CIFAR-10, %")
     axes.margins(0.12)
@@ -87,7 +87,7 @@ def _name(axes: Axes, canvas: FigureCanvasAgg, key: str, points: Sequence[Point]
     renderer, frame = canvas.get_renderer(), axes.get_window_extent()
     centers = {point: axes.transData.transform((getattr(point, key), point.accuracy)) for point in points}
     line = sorted(tuple(center) for point, center in centers.items() if point.kind == "ours")
-    taken = [_around(*center, 5) for center in centers.values()] + _along(line)
+    taken = [_around(center[0], center[1], 5) for center in centers.values()] + _along(line)
     for point in sorted(points, key=lambda point: (point.kind, -point.accuracy)):
         for dx, dy, ha, va in _PLACES:
             text = axes.annotate(
