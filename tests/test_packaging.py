@@ -188,6 +188,7 @@ from wavpool.transforms import native
 model = timm.create_model("wavpool_dense_small", num_classes=10).eval()
 logits = model(torch.zeros(2, 3, 32, 32))
 finite = bool(logits.isfinite().all())
+trained = timm.create_model("wavpool_paper_mnist.mnist", pretrained=True)  # its weights are in the archive
 print(json.dumps([wavpool.__file__, wavpool.__version__, list(logits.shape), finite, native.status()]))
 """
 

@@ -10,6 +10,7 @@ except Exception as error:  # a broken torchvision makes timm raise RuntimeError
 
 from . import wavpool_paper as _wavpool_paper  # noqa: F401
 from .alexnet import AlexNet
+from .cards import model_card, save_for_hf
 from .lenet import LeNet5
 from .resnet_cifar import CifarResNet
 from .vanilla_cnn import PaperCNN, VanillaCNN
@@ -34,4 +35,6 @@ __all__ = [
     "WavPoolNet",
     "WaveMixLite",
     "load_wavpool_0_1",
+    "model_card",
+    "save_for_hf",
 ]

@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 from timm.layers import get_act_layer
-from timm.models import generate_default_cfgs, register_model
+from timm.models import register_model
 from torch import nn
 
 from ..layers.geometry import to_size
 from ._base import FEATURE_CFG, ChainModel, Device, build, image_cfg
 from ._blocks import Layer, dense_stage
+from ._weights import default_cfgs_with_weights
 
 __all__ = ["AlexNet"]
 
@@ -75,7 +76,7 @@ def _stage(conv: nn.Module, act_layer: Layer, pool: bool = False) -> nn.Sequenti
     return nn.Sequential(OrderedDict(conv=conv, act=act_layer(), pool=nn.MaxPool2d(3, 2) if pool else nn.Identity()))
 
 
-default_cfgs = generate_default_cfgs(
+default_cfgs = default_cfgs_with_weights(
     {
         "alexnet.untrained": image_cfg(
             "stages.conv1.conv",

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from timm.models import generate_default_cfgs, register_model
+from timm.models import register_model
 from torch import nn
 
 from ..layers.geometry import to_size
 from ._base import ChainModel, build, image_cfg
 from ._blocks import dense_stage
+from ._weights import default_cfgs_with_weights
 
 __all__ = ["LeNet5"]
 
@@ -64,7 +65,7 @@ def _stage(conv: nn.Module, pool: bool = False) -> nn.Sequential:
     return nn.Sequential(OrderedDict(conv=conv, act=nn.ReLU(), pool=nn.MaxPool2d(2) if pool else nn.Identity()))
 
 
-default_cfgs = generate_default_cfgs(
+default_cfgs = default_cfgs_with_weights(
     {"lenet5.untrained": image_cfg("stages.stage1.conv", min_input_size=(3, 12, 12), license="mit")}
 )
 

@@ -14,11 +14,12 @@ import torch
 import torch.nn.functional as F
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import DropPath, get_act_layer, get_norm_layer
-from timm.models import generate_default_cfgs, register_model
+from timm.models import register_model
 from torch import Tensor, nn
 
 from ._base import ChainModel, Device, build, image_cfg
 from ._blocks import Layer, conv_norm_act, drop_path_rates
+from ._weights import default_cfgs_with_weights
 
 __all__ = ["CifarResNet", "checkpoint_filter_fn"]
 
@@ -152,7 +153,7 @@ def _cfg(**kwargs: Any) -> dict[str, Any]:
     )
 
 
-default_cfgs = generate_default_cfgs(
+default_cfgs = default_cfgs_with_weights(
     {f"resnet{depth}.untrained": _cfg() for depth in (8, 20, 32, 44, 56)},
 )
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import torch
 from timm.layers import get_act_layer, get_norm_layer
-from timm.models import generate_default_cfgs, register_model
+from timm.models import register_model
 from torch import nn
 
 from ..layers.geometry import to_size
 from ._base import ChainModel, Device, build, image_cfg, paper_cfg
 from ._blocks import Layer, conv_norm_act
+from ._weights import default_cfgs_with_weights
 
 __all__ = ["PaperCNN", "VanillaCNN"]
 
@@ -104,7 +105,7 @@ class VanillaCNN(ChainModel):
         self._set_head(global_pool, device, dtype)
 
 
-default_cfgs = generate_default_cfgs(
+default_cfgs = default_cfgs_with_weights(
     {
         "vanilla_cnn.untrained": image_cfg("stages.stage1.conv", pool_size=(2, 2), fixed_input_size=False),
         "cnn_paper.untrained": paper_cfg("stages.conv1", 32, pool_size=(32, 32)),

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from timm.models import generate_default_cfgs, register_model
+from timm.models import register_model
 from torch import Tensor, nn
 
 from ..layers import BandLinear
 from ..layers.geometry import to_size
 from ._base import ChainModel, build, image_cfg, paper_cfg
+from ._weights import default_cfgs_with_weights
 
 __all__ = ["VanillaMLP"]
 
@@ -66,7 +67,7 @@ class VanillaMLP(ChainModel):
         self._set_head(global_pool, device, dtype)
 
 
-default_cfgs = generate_default_cfgs(
+default_cfgs = default_cfgs_with_weights(
     {
         "vanilla_mlp.untrained": image_cfg("stages.fc1"),
         "mlp_paper.untrained": paper_cfg("stages.fc1", 32),

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import get_act_layer, get_norm_layer
-from timm.models import generate_default_cfgs, register_model
+from timm.models import register_model
 from torch import nn
 
 from ._base import ChainModel, Device, build, image_cfg
 from ._blocks import Layer, conv_norm_act
+from ._weights import default_cfgs_with_weights
 
 __all__ = ["CifarVGG"]
 
@@ -60,7 +61,7 @@ class CifarVGG(ChainModel):
         self._set_head(global_pool, device, dtype)
 
 
-default_cfgs = generate_default_cfgs(
+default_cfgs = default_cfgs_with_weights(
     {
         "vgg9_bn.untrained": image_cfg(
             "stages.stage1.0.conv",

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import DropPath, get_act_layer, get_norm_layer
-from timm.models import generate_default_cfgs, register_model
+from timm.models import register_model
 from torch import Tensor, nn
 
 from ..layers import WaveletDownsample
 from ._base import ChainModel, Device, build, image_cfg
 from ._blocks import Layer, conv_mlp, drop_path_rates
+from ._weights import default_cfgs_with_weights
 
 __all__ = ["WaveMixLite"]
 
@@ -142,7 +143,7 @@ def _cfg(in_chans: int, side: int, **kwargs: Any) -> dict[str, Any]:
 _COLOUR = {"mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
 _GRAY = {"mean": (0.5,), "std": (0.25,)}
 
-default_cfgs = generate_default_cfgs(
+default_cfgs = default_cfgs_with_weights(
     {
         "wavemix_lite_8_5.untrained": _cfg(1, 28, **_GRAY),
         "wavemix_lite_8_10.untrained": _cfg(1, 28, **_GRAY),

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from timm.layers import get_act_layer, get_norm_layer
-from timm.models import checkpoint, generate_default_cfgs, register_model
+from timm.models import checkpoint, register_model
 from torch import Tensor, nn
 
 from ..layers import WavPool
@@ -23,6 +23,7 @@ from ..transforms import dwt_max_level, level_sizes
 from ._base import ZooModel, build, image_cfg
 from ._blocks import Layer
 from ._growth import grow
+from ._weights import default_cfgs_with_weights
 
 __all__ = ["WavPoolDense", "checkpoint_filter_fn", "refuse_dense"]
 
@@ -295,7 +296,7 @@ _CFG = image_cfg(
     paper_ids="arXiv:2306.08734",
 )
 
-default_cfgs = generate_default_cfgs({f"{name}.untrained": dict(_CFG) for name in _DENSE_HIDDEN.values()})
+default_cfgs = default_cfgs_with_weights({f"{name}.untrained": dict(_CFG) for name in _DENSE_HIDDEN.values()})
 
 
 def _create(variant: str, pretrained: bool, **kwargs: Any) -> WavPoolDense:

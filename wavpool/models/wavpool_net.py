@@ -14,12 +14,13 @@ from typing import Any
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import DropPath, get_act_layer, get_norm_layer
-from timm.models import generate_default_cfgs, register_model
+from timm.models import register_model
 from torch import Tensor, nn
 
 from ..layers import WaveletPool2d, WaveletStem
 from ._base import ChainModel, Device, build, image_cfg
 from ._blocks import Layer, drop_path_rates
+from ._weights import default_cfgs_with_weights
 from .wavpool_dense import refuse_dense
 
 __all__ = ["WavPoolBlock", "WavPoolNet", "checkpoint_filter_fn"]
@@ -193,7 +194,7 @@ _SIZES_224: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "wavpool_base_224": ((128, 256, 512, 768), (3, 4, 16, 3)),
 }
 
-default_cfgs = generate_default_cfgs(
+default_cfgs = default_cfgs_with_weights(
     {
         **{f"{name}.untrained": _cfg() for name in _SIZES},
         **{

@@ -7,14 +7,15 @@ Parameters that their pooling cuts off from the output are included; `wavpool.in
 
 from typing import Any
 
-from timm.models import generate_default_cfgs, register_model
+from timm.models import register_model
 
 from ._base import build, paper_cfg
+from ._weights import default_cfgs_with_weights
 from .wavpool_dense import WavPoolDense
 
 _LEVELS = tuple(f"block.levels.{index}" for index in range(5))
 
-default_cfgs = generate_default_cfgs(
+default_cfgs = default_cfgs_with_weights(
     {
         "wavpool_paper.untrained": paper_cfg(_LEVELS, 32),
         "wavpool_paper_cifar10.untrained": paper_cfg(_LEVELS, 32),

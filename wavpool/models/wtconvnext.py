@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.layers import DropPath, LayerNorm2d, get_act_layer, get_norm_layer
-from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models import register_model
 from torch import Tensor, nn
 
 from ..layers import WTConv2d
-from ._base import FEATURE_CFG, ChainModel, Device, image_cfg
+from ._base import ChainModel, Device, build, image_cfg
 from ._blocks import Layer, conv_mlp, drop_path_rates
+from ._weights import default_cfgs_with_weights
 
 __all__ = ["WTConvNeXt"]
 
@@ -133,7 +134,7 @@ class WTConvNeXt(ChainModel):
         self._set_head(global_pool, device, dtype)
 
 
-default_cfgs = generate_default_cfgs(
+default_cfgs = default_cfgs_with_weights(
     {
         "wtconvnext_pico.untrained": image_cfg(
             "stages.stem.conv",
@@ -152,4 +153,4 @@ default_cfgs = generate_default_cfgs(
 @register_model
 def wtconvnext_pico(pretrained: bool = False, **kwargs: Any) -> WTConvNeXt:
     """Three stages with 20, 40 and 80 channels: 252,450 parameters."""
-    return build_model_with_cfg(WTConvNeXt, "wtconvnext_pico", pretrained, feature_cfg=dict(FEATURE_CFG), **kwargs)
+    return build(WTConvNeXt, "wtconvnext_pico", pretrained, **kwargs)
