@@ -43,7 +43,7 @@ def test_every_mode_learns_and_is_run_once(weights: Path, make_config: MakeConfi
     saved = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/metrics.json")}
     assert [transfer(config, row["mode"], tmp_path / row["mode"], str(weights)) for row in rows] == rows
     assert saved == {path: path.stat().st_mtime_ns for path in saved}  # read, not trained again
-    with pytest.raises(ConfigError, match=r"other settings \(seed\)"):
+    with pytest.raises(ConfigError, match=r"other settings \(epochs, batch_size, lr, seed\)"):
         transfer(
             make_config(**CNN | {"epochs": 1, "limit": (200, 100, 100)}), "probe", tmp_path / "probe", str(weights)
         )
