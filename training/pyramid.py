@@ -41,10 +41,12 @@ class Pyramid(nn.Module):
     torch.Size([1, 1, 64, 64])
     """
 
+    backbone: Any  # torch types every attribute as Tensor or Module; feature_info is neither
+
     def __init__(self, backbone: nn.Module, channels: int = 32, mean: float = 0.0, std: float = 255.0) -> None:
         super().__init__()
         self.backbone, self.mean, self.std = backbone, mean, std
-        self.fpn = FeaturePyramidNetwork(backbone.feature_info.channels(), channels)  # type: ignore[union-attr,operator]
+        self.fpn = FeaturePyramidNetwork(self.backbone.feature_info.channels(), channels)
         for coarser in range(1, len(self.fpn.layer_blocks)):
             self.fpn.layer_blocks[coarser] = nn.Identity()  # only the finest map is read
         self.head = nn.Conv2d(channels, 1, 1)
@@ -81,7 +83,8 @@ def build_pyramid(config: SegmentConfig, scenes: Scenes) -> Pyramid:
 
 def _taps(name: str, finest: int) -> list[int]:
     """The last tap of every reduction from ``finest`` on, which puts all backbones on an equal footing."""
-    info = timm.create_model(name).feature_info
+    model: Any = timm.create_model(name)
+    info = model.feature_info
     reductions = [each["reduction"] for each in getattr(info, "info", info)]
     last = {reduction: index for index, reduction in enumerate(reductions) if reduction >= finest}
     if len(last) < 2:
@@ -126,7 +129,7 @@ def macs(model: nn.Module, images: Tensor) -> float:
     """Multiply-adds of a forward pass, by torch's counter."""
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model(images)
-    return counter.get_total_flops() / 2
+    return float(counter.get_total_flops()) / 2
 
 
 def draw(model: nn.Module, scenes: Scenes, path: str | Path, title: str, count: int = 6) -> None:

@@ -84,7 +84,8 @@ def _weights(model: str, checkpoint: str | None) -> str:
     """The checkpoint, or the tag of the weights that timm takes."""
     import timm
 
-    return checkpoint or str(timm.get_pretrained_cfg(model).tag)
+    weights: Any = timm.get_pretrained_cfg(model)
+    return checkpoint or str(weights.tag)
 
 
 def probe(config: TrainConfig, output: Path) -> dict[str, Any]:
