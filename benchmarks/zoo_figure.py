@@ -112,6 +112,7 @@ def _name(axes: Axes, canvas: FigureCanvasAgg, key: str, points: Sequence[Point]
 
 def name_box(text: Annotation, renderer: RendererBase) -> Bbox:
     """Where the words of an annotation are, without its line."""
+    text.update_positions(renderer)
     return Bbox(Text.get_window_extent(text, renderer).get_points())
 
 
