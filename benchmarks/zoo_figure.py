@@ -101,7 +101,7 @@ def _name(axes: Axes, canvas: FigureCanvasAgg, key: str, points: Sequence[Point]
                 color=STYLES[point.kind]["color"],
                 arrowprops={"arrowstyle": "-", "lw": 0.6, "color": GRAY, "shrinkA": 0, "shrinkB": 4},
             )
-            box = name_box(text, renderer)
+            box = name_box(text, renderer).padded(2)
             inside = frame.containsx(box.x0) and frame.containsx(box.x1) and frame.containsy(box.y0)
             if inside and frame.containsy(box.y1) and not any(box.overlaps(other) for other in taken):
                 break
@@ -112,6 +112,7 @@ def _name(axes: Axes, canvas: FigureCanvasAgg, key: str, points: Sequence[Point]
 
 def name_box(text: Annotation, renderer: RendererBase) -> Bbox:
     """Where the words of an annotation are, without its line."""
+    text.update_positions(renderer)
     return Bbox(Text.get_window_extent(text, renderer).get_points())
 
 

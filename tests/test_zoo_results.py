@@ -95,11 +95,10 @@ def test_published_numbers_name_their_source() -> None:
 def test_every_point_of_the_figure_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Figure] = []
     monkeypatch.setattr(zoo_figure, "save_png", lambda figure, path: figures.append(figure))
-    generator = torch.Generator().manual_seed(0)
-    values = torch.rand(24, 3, generator=generator)
-    points = [
-        Point(f"network_{index}", ("ours", "rival", "published")[index % 3], 85 + 10 * a, 10 ** (4 + 3 * b), None, c)
-        for index, (a, b, c) in enumerate(values.tolist())
+    points = [  # five crowds of three
+        Point(f"{kind}_{size}", kind, 84 + 2.2 * size - 0.3 * place, 2e4 * 3**size * (1 + 0.2 * place), None, 1.5**size)
+        for size in range(5)
+        for place, kind in enumerate(("ours", "rival", "published"))
     ]
     zoo_figure.draw(points, tmp_path / "zoo.png")
     names = [[text.get_text() for text in axes.texts] for axes in figures[0].axes]
