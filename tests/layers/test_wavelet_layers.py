@@ -102,7 +102,9 @@ def test_compiles_to_one_graph(name: str) -> None:
 @each_layer
 def test_exports_with_dynamic_sizes(name: str) -> None:
     layer, x = made(name)
-    batch, height, width = (torch.export.Dim(axis, min=least) for axis, least in (("batch", 2), ("height", 5), ("width", 5)))
+    batch, height, width = (
+        torch.export.Dim(axis, min=least) for axis, least in (("batch", 2), ("height", 5), ("width", 5))
+    )
     program = torch.export.export(layer, (x,), dynamic_shapes=({0: batch, 2: height, 3: width},)).module()
     for size in (*SIZES, (5, 16)):
         other = torch.randn(3, x.shape[1], *size)

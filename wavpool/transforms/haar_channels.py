@@ -29,7 +29,7 @@ def haar2d(x: Tensor, repeat: bool = True) -> Tensor:
     >>> haar2d(torch.ones(1, 3, 5, 4))[0, :, 0, 0]
     tensor([2., 2., 2., 0., 0., 0., 0., 0., 0., 0., 0., 0.])
     """
-    if not torch.jit.is_scripting():  # noqa: SIM102, in one condition TorchScript would compile the call
+    if not torch.jit.is_scripting():
         if has_torch_function((x,)):
             return handle_torch_function(haar2d, (x,), x, repeat)  # type: ignore[no-any-return]
         _check(x, 1)
@@ -56,7 +56,7 @@ def ihaar2d(x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
     >>> torch.allclose(ihaar2d(haar2d(maps), (5, 4)), maps, atol=1e-6)
     True
     """
-    if not torch.jit.is_scripting():  # noqa: SIM102, in one condition TorchScript would compile the call
+    if not torch.jit.is_scripting():
         if has_torch_function((x,)):
             return handle_torch_function(ihaar2d, (x,), x, size)  # type: ignore[no-any-return]
         _check(x, 4)
