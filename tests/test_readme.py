@@ -13,7 +13,10 @@ import timm
 import wavpool  # noqa: F401  (registers its models)
 
 ROOT = Path(__file__).parents[1]
-NAMES = ("README.md", "docs/transforms.md", "docs/spectral.md", "docs/circuits.md", "docs/models.md")
+NAMES = (
+    "README.md",
+    *(f"docs/{name}.md" for name in ("transforms", "layers", "spectral", "circuits", "models")),
+)
 PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
 README = PAGES["README.md"]
 PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", "\n".join(PAGES.values()), re.DOTALL)
