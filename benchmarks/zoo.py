@@ -160,7 +160,7 @@ def _model(shape: Shape) -> torch.nn.Module:
 
 
 def _inference(model: torch.nn.Module, images: torch.Tensor, layout: torch.memory_format) -> Callable[[], object]:
-    model, images = copy.deepcopy(model).to(memory_format=layout), images.to(memory_format=layout)  # type: ignore[call-overload]
+    model, images = copy.deepcopy(model).to(memory_format=layout), images.to(memory_format=layout)
     return torch.inference_mode()(lambda: model(images))
 
 

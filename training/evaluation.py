@@ -61,7 +61,7 @@ class _Activations(TorchDispatchMode):
     """Counts the outputs of matrix products and convolutions."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

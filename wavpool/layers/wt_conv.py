@@ -94,7 +94,7 @@ class _WTConv(nn.Module):
         convolved: list[Tensor] = []
         sizes: list[list[int]] = []
         for level in self.levels:
-            sizes.append(low.shape[2:])
+            sizes.append(list(low.shape[2:]))
             bands = self._analysis(low)
             low = bands.narrow(1, 0, self.channels)
             convolved.append(level(bands))

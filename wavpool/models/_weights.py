@@ -58,7 +58,7 @@ def default_cfgs_with_weights(cfgs: Mapping[str, Mapping[str, Any]]) -> Any:
     Args:
         cfgs: configurations without weights by name, `<model>.untrained`.
     """
-    tagged = {name: dict(cfg) for name, cfg in cfgs.items()}
+    tagged: dict[str, Any] = {name: dict(cfg) for name, cfg in cfgs.items()}
     for name, entry in entries().items():
         base = cfgs.get(f"{name.partition('.')[0]}.untrained")
         if base is not None:

@@ -26,6 +26,7 @@ from .wavpool_dense import refuse_dense
 __all__ = ["WavPoolBlock", "WavPoolNet", "checkpoint_filter_fn"]
 
 
+_FIRST = ("stages.stage1.stem.", "stages.stage1.widen.conv.")  # layers whose weights depend on the image's channels
 _BLOCK = r"^stages\.stage(\d+)\.block(\d+)"
 
 
@@ -134,16 +135,23 @@ class WavPoolNet(ChainModel):
 
 
 def checkpoint_filter_fn(state_dict: dict[str, Tensor], model: WavPoolNet) -> dict[str, Tensor]:
-    """Fit the stem's normalisation to images of other channels: every band gets the mean of its channels' statistics.
+    """Fit the first layers to images of another number of channels; other checkpoints pass unchanged.
 
-    timm itself fits the convolution after it. Other checkpoints pass unchanged.
+    In every band the stem's normalisation gets the mean of the source channels' statistics. The convolution after it
+    gets the sum of the source channels' weights, shared out equally: exact for equal channels of equal statistics.
     """
     adapted = dict(state_dict)
     for name, value in model.state_dict().items():
         source = state_dict.get(name)
-        if name.startswith("stages.stage1.stem.") and source is not None and source.shape != value.shape:
+        if not name.startswith(_FIRST) or source is None or source.shape == value.shape:
+            continue
+        if value.ndim == 1:
             bands = value.shape[0] // model.in_chans
             adapted[name] = source.view(bands, -1).mean(1).repeat_interleave(model.in_chans)
+        else:
+            bands = value.shape[1] // model.in_chans
+            summed = source.view(source.shape[0], bands, -1).sum(2) / model.in_chans
+            adapted[name] = summed.repeat_interleave(model.in_chans, 1)[:, :, None, None]
     return adapted
 
 

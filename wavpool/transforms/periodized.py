@@ -28,7 +28,7 @@ def analysis(x: Tensor, low: list[float], high: list[float], repeat: bool = True
     """
     if not torch.jit.is_scripting():  # noqa: SIM102, in one condition TorchScript would compile the call
         if has_torch_function((x,)):
-            return handle_torch_function(analysis, (x,), x, low, high, repeat)  # type: ignore[no-any-return]
+            return handle_torch_function(analysis, (x,), x, low, high, repeat)
     bands = [widened(x)]
     for axis in range(2, x.ndim):
         pairs = [_split(band, low, high, axis, repeat) for band in bands]
@@ -40,7 +40,7 @@ def synthesis(x: Tensor, low: list[float], high: list[float], size: list[int] | 
     """Inverse of `analysis` for an original `(B, C, *size)`; `low` and `high` are `rec_lo` and `rec_hi`."""
     if not torch.jit.is_scripting():  # noqa: SIM102
         if has_torch_function((x,)):
-            return handle_torch_function(synthesis, (x,), x, low, high, size)  # type: ignore[no-any-return]
+            return handle_torch_function(synthesis, (x,), x, low, high, size)
     bands = list(widened(x).chunk(1 << (x.ndim - 2), 1))
     for back in range(x.ndim - 2):
         axis, half = x.ndim - 1 - back, len(bands) // 2
