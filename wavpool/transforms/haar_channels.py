@@ -31,7 +31,7 @@ def haar2d(x: Tensor, repeat: bool = True) -> Tensor:
     """
     if not torch.jit.is_scripting():
         if has_torch_function((x,)):
-            return handle_torch_function(haar2d, (x,), x, repeat)  # type: ignore[no-any-return]
+            return handle_torch_function(haar2d, (x,), x, repeat)
         _check(x, 1)
         if native.usable(x):
             return native.analysis(x, repeat)
@@ -58,7 +58,7 @@ def ihaar2d(x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
     """
     if not torch.jit.is_scripting():
         if has_torch_function((x,)):
-            return handle_torch_function(ihaar2d, (x,), x, size)  # type: ignore[no-any-return]
+            return handle_torch_function(ihaar2d, (x,), x, size)
         _check(x, 4)
     if size is None:
         size = (2 * x.shape[2], 2 * x.shape[3])

@@ -35,14 +35,6 @@ def plain_synthesis(x: Tensor, size: tuple[int, int]) -> Tensor:
     return as_laid_out(y, x)
 
 
-def _may_be_odd(x: Tensor) -> bool:
-    """Whether a side is odd, or unknown to whoever records the operations."""
-    if not torch.jit.is_scripting():  # noqa: SIM102
-        if torch.jit.is_tracing() or is_exporting():
-            return True
-    return x.shape[2] % 2 == 1 or x.shape[3] % 2 == 1
-
-
 def plain_adjoint(x: Tensor, size: tuple[int, int], repeat: bool) -> Tensor:
     """Adjoint of `plain_analysis` of maps `(B, C, *size)`."""
     if not repeat:

@@ -1,7 +1,7 @@
 """One level of a wavelet transform in mode `periodization`, for any wavelet and any recorder of operations.
 
-Straight-line code without branches on sizes: TorchScript compiles it, `torch.export` keeps all sizes dynamic. `dwt2` and
-`idwt2` compute the same of images.
+Straight-line code without branches on sizes: TorchScript compiles it, `torch.export` keeps sizes dynamic. Of images,
+`dwt2` and `idwt2` compute the same.
 """
 
 import torch
@@ -23,12 +23,12 @@ def analysis(x: Tensor, low: list[float], high: list[float], repeat: bool = True
         repeat: extend an odd length by its last sample; otherwise by a zero.
 
     Returns:
-        `(B, 2**d C, *ceil(size / 2))`; band number `k` is high along axis `a` where bit `a` of `k` is set, so images have
-        `[LL, H, V, D]`.
+        `(B, 2**d C, *ceil(size / 2))`; band number `k` is high along axis `a` where bit `a` of `k` is set, so images
+        have `[LL, H, V, D]`.
     """
     if not torch.jit.is_scripting():  # noqa: SIM102, in one condition TorchScript would compile the call
         if has_torch_function((x,)):
-            return handle_torch_function(analysis, (x,), x, low, high, repeat)  # type: ignore[no-any-return]
+            return handle_torch_function(analysis, (x,), x, low, high, repeat)
     bands = [widened(x)]
     for axis in range(2, x.ndim):
         pairs = [_split(band, low, high, axis, repeat) for band in bands]
@@ -40,7 +40,7 @@ def synthesis(x: Tensor, low: list[float], high: list[float], size: list[int] | 
     """Inverse of `analysis` for an original `(B, C, *size)`; `low` and `high` are `rec_lo` and `rec_hi`."""
     if not torch.jit.is_scripting():  # noqa: SIM102
         if has_torch_function((x,)):
-            return handle_torch_function(synthesis, (x,), x, low, high, size)  # type: ignore[no-any-return]
+            return handle_torch_function(synthesis, (x,), x, low, high, size)
     bands = list(widened(x).chunk(1 << (x.ndim - 2), 1))
     for back in range(x.ndim - 2):
         axis, half = x.ndim - 1 - back, len(bands) // 2
