@@ -33,7 +33,7 @@ Call = Callable[[], object]
 
 
 def in_turn(calls: Mapping[str, Call], seconds: float) -> dict[str, float]:
-    """Median milliseconds of processor time of each call, in turn for `seconds` of wall-clock time, 5 at least."""
+    """Median milliseconds of processor time of each call, taken in turn for `seconds`, 5 times at least."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for call in calls.values():
         call()

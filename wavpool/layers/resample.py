@@ -10,9 +10,9 @@ from ..transforms.filters import FilterBank, filter_bank
 class WaveletDownsample(nn.Module):
     """Halve feature maps by one wavelet level and keep all four bands as channels.
 
-    The bands are blocks of channels, `torch.cat([LL, H, V, D], 1)`, each with the channels in order. So `y[:, :C]`
-    is the low-pass map, a convolution with `groups=4` sees one band per group, and one with `groups=4 * C` is a
-    depthwise convolution per band. `nn.ChannelShuffle(4)` puts the four bands of a channel side by side.
+    The bands are blocks of channels, `torch.cat([LL, H, V, D], 1)`, each with the channels in their order. So
+    `y[:, :C]` is the low-pass map, a convolution with `groups=4` sees one band per group, and one with `groups=4 * C`
+    is a depthwise convolution per band. `nn.ChannelShuffle(4)` puts the four bands of a channel side by side.
 
     Args:
         wavelet: name as in PyWavelets or a `FilterBank`. Orthogonal wavelets keep the norm of maps with even sides.

@@ -1,7 +1,7 @@
 """One level of a wavelet transform in mode `periodization`, for any wavelet and any recorder of operations.
 
-Straight-line code without branches on sizes: TorchScript compiles it, `torch.export` keeps sizes dynamic. `dwt2` and
-`idwt2` compute the same of images.
+Straight-line code without branches on sizes: TorchScript compiles it, `torch.export` keeps sizes dynamic. Of images,
+`dwt2` and `idwt2` compute the same.
 """
 
 import torch
@@ -23,8 +23,8 @@ def analysis(x: Tensor, low: list[float], high: list[float], repeat: bool = True
         repeat: extend an odd length by its last sample; otherwise by a zero.
 
     Returns:
-        `(B, 2**d C, *ceil(size / 2))`; band `k` is high along axis `a` where bit `a` of `k` is set, so images have
-        `[LL, H, V, D]`.
+        `(B, 2**d C, *ceil(size / 2))`; band number `k` is high along axis `a` where bit `a` of `k` is set, so images
+        have `[LL, H, V, D]`.
     """
     if not torch.jit.is_scripting():  # noqa: SIM102, in one condition TorchScript would compile the call
         if has_torch_function((x,)):

@@ -70,7 +70,11 @@ INLINE void NAME(average_backward)(ARGUMENTS) {
 /* Half the weight of block k of a run that has one channel, or one per block. */
 #define WEIGHT(band, k) ((REAL)0.5 * weight[(band) * t.channels + (pairs ? 0 : (k))])
 #define MAGNITUDE(x) ((x) < 0 ? -(x) : (x))
-#define SIGN(x) ((REAL)((x) > 0) - (REAL)((x) < 0))
+/* The gradient of a modulus. In two selections, which compilers turn into vectors. */
+INLINE REAL NAME(signed)(REAL x, REAL grad) {
+    const REAL turned = x < 0 ? -grad : grad;
+    return x == 0 ? 0 : turned;
+}
 
 INLINE void NAME(moduli)(ARGUMENTS) {
     OPEN
@@ -92,9 +96,9 @@ INLINE void NAME(moduli_backward)(ARGUMENTS) {
 #define STEP                                                                                                          \
     const NAME(block_t) p = NAME(load_block)(source + step * k, right, down, columns, rows, pairs, 1);                \
     BANDS(p)                                                                                                          \
-    const REAL grad = NAME(load)(half + k), half_grad = k < part_ ? 0 : grad * (REAL)0.5;                             \
-    const REAL gl = WEIGHT(0, k) * grad, gh = WEIGHT(1, k) * grad * SIGN(h);                                          \
-    const REAL gv = WEIGHT(2, k) * grad * SIGN(v), gd = WEIGHT(3, k) * grad * SIGN(d);                                \
+    const REAL grad = NAME(load)(half + k), half_grad = grad * (REAL)0.5 * (REAL)((int)k >= (int)part_);              \
+    const REAL gl = WEIGHT(0, k) * grad, gh = NAME(signed)(h, WEIGHT(1, k) * grad);                                   \
+    const REAL gv = NAME(signed)(v, WEIGHT(2, k) * grad), gd = NAME(signed)(d, WEIGHT(3, k) * grad);                  \
     const NAME(block_t) block = {(gl + gv) + (gh + gd), (gl - gv) + (gh - gd), (gl + gv) - (gh + gd),                 \
                                  (gl - gv) - (gh - gd)};                                                              \
     NAME(store_block)(full + step * k, right, down, columns, rows, pairs, 1, block);
@@ -167,5 +171,4 @@ void NAME(wavpool_moduli2x2_backward)(NUMBER *full, NUMBER *half, const REAL *we
 #undef BANDS
 #undef WEIGHT
 #undef MAGNITUDE
-#undef SIGN
 #undef TASK
