@@ -48,7 +48,7 @@ def document(records: Sequence[Record], machine: Mapping[str, Any], folder: str)
 
 
 def summary_table(records: Iterable[Record]) -> str:
-    """The fastest library against ours on one thread, at the deepest level of Haar and db4: the README's table."""
+    """The fastest library against ours on one thread, at the deepest level of Haar and db4: for docs/transforms.md."""
     groups = {case: group for case, group in by_case(records).items() if case.benchmark == TRANSFORM}
     deepest: dict[tuple[str, str], int] = {}
     for case in groups:

@@ -166,7 +166,8 @@ class TestBuild:
     def test_sdist_holds_what_a_packager_needs(self, built: Path):
         names = set(files_of_sdist(built / SDIST_NAME))
         others = {name for name in names if not name.startswith("wavpool/")}
-        assert others == {"CHANGELOG.md", "CITATION.cff", "LICENSE", "PKG-INFO", "README.md", "pyproject.toml"}
+        documents = {"CHANGELOG.md", "CITATION.cff", "LICENSE", "README.md", "docs/package.md"}
+        assert others == {*documents, "PKG-INFO", "pyproject.toml"}
 
     def test_metadata(self, built: Path):
         metadata = metadata_of_wheel(built / WHEEL_NAME)
@@ -175,6 +176,12 @@ class TestBuild:
         assert set(metadata.get_all("Provides-Extra")) == set(PYPROJECT["project"]["optional-dependencies"])
         unconditional = {r.name for r in map(Requirement, metadata.get_all("Requires-Dist")) if r.marker is None}
         assert unconditional == {"torch", "numpy", "PyWavelets", "timm"}
+
+    def test_description_has_no_link_into_the_checkout(self, built: Path):
+        description = metadata_of_wheel(built / WHEEL_NAME).get_payload()
+        targets = re.findall(r"\]\(([^)]+)\)", description)
+        assert targets
+        assert all(target.startswith("https://") for target in targets), targets
 
     def test_archives_are_reproducible(self, built: Path, tmp_path: Path):
         build_archives(tmp_path)

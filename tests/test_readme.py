@@ -6,27 +6,44 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
+import torch
 
 import wavpool  # noqa: F401  (registers its models)
+from benchmarks.imagenet import count_macs
+from benchmarks.pages import filled, pages
 
 ROOT = Path(__file__).parents[1]
-NAMES = (
-    "README.md",
-    *(f"docs/{name}.md" for name in ("transforms", "layers", "spectral", "circuits", "models")),
-)
-PAGES = {name: (ROOT / name).read_text(encoding="utf-8") for name in NAMES}
+README_LIMIT = 12 * 1024  # bytes
+PAGES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in pages(ROOT)}
 README = PAGES["README.md"]
-PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", "\n".join(PAGES.values()), re.DOTALL)
-STORED = re.findall(r"<!-- (results/\S+\.md) -->\n+(.*?)<!-- end -->", "\n".join(PAGES.values()), re.DOTALL)
 
 
-@pytest.mark.parametrize("block", PYTHON_BLOCKS)
+def found(pattern: str, flags: int = 0) -> list[Any]:
+    """Matches of a pattern on all pages, each named by its page."""
+    return [
+        pytest.param(match, id=f"{name}-{index}")
+        for name, page in PAGES.items()
+        for index, match in enumerate(re.finditer(pattern, page, flags))
+    ]
+
+
+PYTHON_BLOCKS = found(r"```python\n(.*?)```", re.DOTALL)
+COUNTED = found(r"^\| `(\w+)` \| ([\d x]+) \| ([\d,]+) \| ([\d.]+) \|", re.MULTILINE)
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.encode()) <= README_LIMIT
+
+
+@pytest.mark.parametrize("match", PYTHON_BLOCKS)
 def test_code_runs(
-    block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    match: re.Match[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    block = match[1]
     monkeypatch.chdir(tmp_path)  # what a block writes
     scope: dict[str, object] = {}
     exec(block, scope)
@@ -37,7 +54,8 @@ def test_code_runs(
 
 def test_commented_shapes() -> None:
     count = 0
-    for block in PYTHON_BLOCKS:
+    for parameters in PYTHON_BLOCKS:
+        block = parameters.values[0][1]
         for line in re.finditer(r"^(.+\.shape)\s+# (\(.+\))$", block, re.MULTILINE):
             scope: dict[str, object] = {}
             exec(block[: line.start()], scope)
@@ -46,20 +64,32 @@ def test_commented_shapes() -> None:
     assert count > 2
 
 
-def test_tables_are_stored_results() -> None:
-    assert STORED
-    for path, table in STORED:
-        assert table.strip() in (ROOT / path).read_text(encoding="utf-8"), f"a page and {path} differ"
+@pytest.mark.parametrize("name", PAGES)
+def test_tables_are_stored_results(name: str) -> None:
+    assert filled(PAGES[name]) == PAGES[name], "run python -m benchmarks.pages"
+
+
+def test_pages_have_tables() -> None:
+    assert sum(page.count("<!-- results/") for page in PAGES.values()) > 10
+
+
+def anchors(page: str) -> set[str]:
+    """GitHub's names of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", page, flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_links_and_make_targets_exist() -> None:
     for name, page in PAGES.items():
-        for target in re.findall(r"\]\((?!http)([^)#]+)\)", page):
-            assert ((ROOT / name).parent / target).exists(), target
-    targets = set(re.findall(r"make ([a-z-]+)", README))
+        for target, anchor in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", page):
+            path = ((ROOT / name).parent / target).resolve() if target else ROOT / name
+            assert path.exists(), (name, target)
+            if anchor:
+                assert anchor in anchors(path.read_text(encoding="utf-8")), (name, target, anchor)
+    targets = set(re.findall(r"`?make ([a-z-]+)", README))
     assert {"experiments", "test"} <= targets
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in targets:
+    for target in set(re.findall(r"(?:^|`)make ([a-z-]+)", "\n".join(PAGES.values()), re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
@@ -112,22 +142,10 @@ def test_set_up_from_nothing(tmp_path: Path) -> None:
     assert "WavPool (ours)" in result.stdout
 
 
-COUNTED = [
-    "wavpool_dense_tiny",
-    "wavpool_dense_small",
-    "wavpool_dense_base",
-    "wavpool_paper",
-    "wavmlp_paper",
-    "mlp_paper",
-    "cnn_paper",
-    "vanilla_mlp",
-    "vanilla_cnn",
-    "lenet5",
-]
-
-
-@pytest.mark.parametrize("name", COUNTED)
-def test_parameter_counts(name: str) -> None:
-    model = timm.create_model(name, num_classes=10, in_chans=1)
-    table = README.split("| model | what it is |")[1].split("\n\n")[0]
-    assert f"{sum(parameter.numel() for parameter in model.parameters()):,}" in table
+@pytest.mark.parametrize("match", COUNTED)
+def test_parameters_and_macs(match: re.Match[str]) -> None:
+    name, size, parameters, macs = match.groups()
+    shape = [int(side) for side in size.split(" x ")]
+    model = timm.create_model(name, in_chans=shape[0], num_classes=1000 if name.endswith("_224") else 10).eval()
+    assert f"{sum(parameter.numel() for parameter in model.parameters()):,}" == parameters
+    assert f"{count_macs(model, torch.zeros(1, *shape)) / 1e6:.2f}" == macs
