@@ -41,7 +41,15 @@ Row = dict[str, Any]
 FOLDER = ROOT / "results" / "zoo"
 BATCHES = (1, 64)
 FORMATS = (torch.contiguous_format, torch.channels_last)
-RIVALS = ("resnet8", "resnet20", "resnet56", "wavemix_lite_32_7", "wavemix_lite_64_6", "vanilla_cnn")
+RIVALS = (
+    "resnet8",
+    "resnet20",
+    "resnet56",
+    "wavemix_lite_32_7",
+    "wavemix_lite_64_6",
+    "wtconvnext_pico",
+    "vanilla_cnn",
+)
 """Networks that are timed on colour images of 32 x 32 whether or not there are weights; so are all of ours."""
 CIFAR10 = (3, 32, 32)
 

@@ -37,7 +37,7 @@ def model_card(name: str) -> dict[str, Any]:
     return {
         "license": entry["license"],
         "tags": ["image-classification", "timm", "wavelet"],
-        "description": f"`{name}` of [wavpool](https://pypi.org/project/wavpool): an image classifier trained on "
+        "description": f"`{name}` of the Python package wavpool (0.11 or newer): an image classifier trained on "
         f"{entry['data']}.",
         "details": {
             "Model type": "image classification, feature backbone",
