@@ -70,7 +70,7 @@ class WaveletPool2d(nn.Module):
                 return average_pool2x2(x)
             if self.weight is not None:
                 return moduli_pool2x2(x, self.weight)
-        bands = self.level(x)
+        bands: Tensor = self.level(x)
         if self.pool == "max":
             return generalised_max(bands)
         if self.pool == "average":
@@ -85,7 +85,7 @@ def max_pool2x2(x: Tensor) -> Tensor:
     """`WaveletPool2d("max")`."""
     if not torch.jit.is_scripting():
         if has_torch_function((x,)):
-            return handle_torch_function(max_pool2x2, (x,), x)  # type: ignore[no-any-return]
+            return handle_torch_function(max_pool2x2, (x,), x)
         if native.usable(x):
             return native.max2x2(x)
     return plain_max(x)
@@ -95,7 +95,7 @@ def average_pool2x2(x: Tensor) -> Tensor:
     """`WaveletPool2d("average")`."""
     if not torch.jit.is_scripting():
         if has_torch_function((x,)):
-            return handle_torch_function(average_pool2x2, (x,), x)  # type: ignore[no-any-return]
+            return handle_torch_function(average_pool2x2, (x,), x)
         if native.usable(x):
             return native.average2x2(x)
     return plain_average(x)
@@ -105,7 +105,7 @@ def moduli_pool2x2(x: Tensor, weight: Tensor) -> Tensor:
     """`WaveletPool2d("moduli")` with its `weight`, `(4, C)`."""
     if not torch.jit.is_scripting():
         if has_torch_function((x, weight)):
-            return handle_torch_function(moduli_pool2x2, (x, weight), x, weight)  # type: ignore[no-any-return]
+            return handle_torch_function(moduli_pool2x2, (x, weight), x, weight)
         if native.usable(x):
             return native.moduli2x2(x, weight)
     return plain_moduli(x, weight)
