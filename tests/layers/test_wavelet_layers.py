@@ -115,8 +115,8 @@ def test_exports_with_dynamic_sizes(name: str) -> None:
 def test_onnx_of_any_size(name: str, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     layer, x = made(name)
-    axes = {0: "batch", 2: "height", 3: "width"}
-    dynamic = ({key: torch.export.Dim(axis, min=5) for key, axis in axes.items()},)
+    height, width = (torch.export.Dim(axis, min=5) for axis in ("height", "width"))
+    dynamic = ({0: torch.export.Dim("batch", min=2), 2: height, 3: width},)
     path = tmp_path / "layer.onnx"
     x = x.repeat(2, 1, 1, 1)
     torch.onnx.export(layer.eval(), (x,), path, dynamo=True, dynamic_shapes=dynamic, verbose=False)

@@ -12,7 +12,6 @@ from ..transforms.arguments import positive
 from ..transforms.dwt import is_haar
 from ..transforms.filters import FilterBank, filter_bank
 from ..transforms.haar_maps import as_laid_out, channels_last
-from ..transforms.tracing import is_exporting
 
 SCALE = 0.1  # of the bands at the start
 
@@ -122,9 +121,9 @@ class _WTConv(nn.Module):
 def prefers_channels_last(x: Tensor) -> bool:
     """Whether depthwise convolutions of a copy that is channels last are faster: eager ones of images on a CPU."""
     if not torch.jit.is_scripting():
-        if torch.jit.is_tracing() or torch.compiler.is_compiling() or is_exporting() or type(x) is not Tensor:
+        if torch.jit.is_tracing() or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
             return False
-        return x.ndim == 4 and x.device.type == "cpu" and not channels_last(x)
+        return type(x) is Tensor and x.ndim == 4 and x.device.type == "cpu" and not channels_last(x)
     return False
 
 

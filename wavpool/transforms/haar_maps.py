@@ -5,7 +5,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .arguments import widened
-from .haar import haar_synthesis_step
 from .tracing import is_exporting
 
 
@@ -28,11 +27,14 @@ def row_pairs(x: Tensor, repeat: bool) -> tuple[Tensor, Tensor]:
 
 def plain_synthesis(x: Tensor, size: tuple[int, int]) -> Tensor:
     """`ihaar2d` in torch's operators."""
-    if not torch.jit.is_scripting() and not torch.jit.is_tracing():
+    if not _unknown_sizes():
         check_size(x, size)
     approximation, horizontal, vertical, diagonal = widened(x).chunk(4, 1)
-    y = haar_synthesis_step(approximation, horizontal, vertical, diagonal, size).to(x.dtype)
-    return as_laid_out(y, x)
+    low_left, low_right = approximation + vertical, approximation - vertical
+    high_left, high_right = horizontal + diagonal, horizontal - diagonal
+    corners = [low_left + high_left, low_right + high_right, low_left - high_left, low_right - high_right]
+    y = F.pixel_shuffle(torch.stack(corners, 2).flatten(1, 2) * 0.5, 2).to(x.dtype)
+    return as_laid_out(crop(y, [size[0], size[1]]), x)
 
 
 def plain_adjoint(x: Tensor, size: tuple[int, int], repeat: bool) -> Tensor:
@@ -45,6 +47,16 @@ def plain_adjoint(x: Tensor, size: tuple[int, int], repeat: bool) -> Tensor:
     if size[1] % 2 == 1:
         y = torch.cat((y[..., :-2], y[..., -2:-1] + y[..., -1:]), -1)
     return as_laid_out(y.to(x.dtype), x)
+
+
+def crop(x: Tensor, size: list[int]) -> Tensor:
+    """The first `size` samples along the last axes of `(B, C, ...)`."""
+    for axis in range(2, x.ndim):
+        if _unknown_sizes():  # a slice would have to know that it ends inside
+            x = x.index_select(axis, torch.arange(size[axis - 2], device=x.device))
+        else:
+            x = x.narrow(axis, 0, size[axis - 2])
+    return x
 
 
 def check_size(x: Tensor, size: tuple[int, int]) -> None:
@@ -68,7 +80,11 @@ def as_laid_out(y: Tensor, x: Tensor) -> Tensor:
 
 def _may_be_odd(x: Tensor) -> bool:
     """Whether a side is odd, or unknown to whoever records the operations."""
-    if not torch.jit.is_scripting():  # noqa: SIM102
-        if torch.jit.is_tracing() or is_exporting():
-            return True
-    return x.shape[2] % 2 == 1 or x.shape[3] % 2 == 1
+    return _unknown_sizes() or x.shape[2] % 2 == 1 or x.shape[3] % 2 == 1
+
+
+def _unknown_sizes() -> bool:
+    """Whether somebody records the operations for inputs of other sizes."""
+    if not torch.jit.is_scripting():
+        return torch.jit.is_tracing() or is_exporting()
+    return False

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.overrides import handle_torch_function, has_torch_function
 
 from .arguments import widened
-from .haar_maps import as_laid_out
+from .haar_maps import as_laid_out, crop
 
 
 def analysis(x: Tensor, low: list[float], high: list[float], repeat: bool = True) -> Tensor:
@@ -46,10 +46,7 @@ def synthesis(x: Tensor, low: list[float], high: list[float], size: list[int] | 
         axis, half = x.ndim - 1 - back, len(bands) // 2
         bands = [_merge(bands[k], bands[k + half], low, high, axis) for k in range(half)]
     y = bands[0].to(x.dtype)
-    if size is not None:
-        for axis in range(2, x.ndim):
-            y = y.narrow(axis, 0, size[axis - 2])
-    return as_laid_out(y, x)
+    return as_laid_out(y if size is None else crop(y, size), x)
 
 
 def _split(x: Tensor, low: list[float], high: list[float], axis: int, repeat: bool) -> tuple[Tensor, Tensor]:
@@ -61,7 +58,8 @@ def _split(x: Tensor, low: list[float], high: list[float], axis: int, repeat: bo
         last = n
     first = 2 * torch.arange(count, device=x.device) + (1 - taps // 2)
     # An odd length repeats its last sample, then the signal starts again.
-    samples = [x.index_select(axis, ((first + j) % (2 * count)).clamp(max=last)) for j in range(taps)]
+    period, end = _number(2 * count, x), _number(last, x)
+    samples = [x.index_select(axis, torch.minimum((first + j) % period, end)) for j in range(taps)]
     return _combine(samples, low[::-1]), _combine(samples, high[::-1])
 
 
@@ -75,11 +73,17 @@ def _merge(low_band: Tensor, high_band: Tensor, low: list[float], high: list[flo
         # Sample 2 k + phase is made of the taps of its own parity after the shift.
         parity = (phase + shift) % 2
         start = (phase + shift) // 2 - half // 2
-        positions = [(first + (start + half - 1 - k)) % count for k in range(half)]
+        positions = [(first + (start + half - 1 - k)) % _number(count, low_band) for k in range(half)]
         lows = [low_band.index_select(axis, each) for each in positions]
         highs = [high_band.index_select(axis, each) for each in positions]
         phases.append(_combine(lows, low[parity::2]) + _combine(highs, high[parity::2]))
-    return torch.stack(phases, axis + 1).flatten(axis, axis + 1)
+    places = torch.arange(2 * count, device=low_band.device)
+    return torch.cat(phases, axis).index_select(axis, places // 2 + places % 2 * count)
+
+
+def _number(value: int, like: Tensor) -> Tensor:
+    """An integer as a tensor: ONNX takes no unknown size as a number."""
+    return torch.full((1,), value, dtype=torch.long, device=like.device)
 
 
 def _combine(samples: list[Tensor], taps: list[float]) -> Tensor:
