@@ -144,7 +144,8 @@ def test_fx_keeps_the_fast_form(name: str) -> None:
     traced = torch.fx.symbolic_trace(layer)
     for size in SIZES:
         other = torch.randn(2, x.shape[1], *size)
-        assert torch.equal(traced(other), layer(other))
+        exact = {} if name.startswith("wtconv") else {"rtol": 0, "atol": 0}  # eager WTConv may choose another layout
+        torch.testing.assert_close(traced(other), layer(other), **exact)
     assert "chunk" not in traced.code or name == "max sym4"
 
 

@@ -1,5 +1,6 @@
 """Halve and double feature maps by one wavelet level, without loss."""
 
+import torch
 from torch import Tensor, nn
 
 from ..transforms import haar2d, ihaar2d, periodized
@@ -72,7 +73,10 @@ class WaveletUpsample(nn.Module):
     def forward(self, x: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         if self.is_haar:
             return ihaar2d(x, size)
-        return periodized.synthesis(x, self.low, self.high, None if size is None else list(size))
+        if torch.jit.is_scripting():
+            return periodized.synthesis(x, self.low, self.high, None if size is None else [size[0], size[1]])
+        else:  # noqa: RET505, TorchScript leaves out this branch, and torch.fx records a size that it does not know
+            return periodized.synthesis(x, self.low, self.high, size)  # type: ignore[arg-type]
 
     def extra_repr(self) -> str:
         return repr(self.wavelet)

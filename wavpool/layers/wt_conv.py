@@ -84,7 +84,7 @@ class _WTConv(nn.Module):
             x = x.contiguous(memory_format=torch.channels_last)
         y = self.base(x) + self._wavelet_branch(x)
         if self.stride > 1:
-            for axis in range(2, x.ndim):
+            for axis in range(2, 2 + self.dims):
                 y = y.index_select(axis, torch.arange(0, y.shape[axis], self.stride, device=y.device))
         return as_laid_out(y, given)
 
@@ -93,7 +93,7 @@ class _WTConv(nn.Module):
         convolved: list[Tensor] = []
         sizes: list[list[int]] = []
         for level in self.levels:
-            sizes.append(list(low.shape[2:]))
+            sizes.append(low.shape[2:])  # type: ignore[arg-type]
             bands = self._analysis(low)
             low = bands.narrow(1, 0, self.channels)
             convolved.append(level(bands))

@@ -27,8 +27,9 @@ def row_pairs(x: Tensor, repeat: bool) -> tuple[Tensor, Tensor]:
 
 def plain_synthesis(x: Tensor, size: tuple[int, int]) -> Tensor:
     """`ihaar2d` in torch's operators."""
-    if not _unknown_sizes():
-        check_size(x, size)
+    if not torch.jit.is_scripting():  # noqa: SIM102, in one condition TorchScript would compile the check
+        if not _unknown_sizes():
+            check_size(x, size)
     approximation, horizontal, vertical, diagonal = widened(x).chunk(4, 1)
     low_left, low_right = approximation + vertical, approximation - vertical
     high_left, high_right = horizontal + diagonal, horizontal - diagonal
