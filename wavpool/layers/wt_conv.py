@@ -67,6 +67,7 @@ class _WTConv(nn.Module):
         self.channels = positive(channels, "channels")
         kernel_size, levels = positive(kernel_size, "kernel_size"), positive(levels, "levels")
         self.stride = positive(stride, "stride")
+        self.axes = list(range(2, 2 + self.dims))
         bank = filter_bank(wavelet)
         self.wavelet = bank.name
         self.is_haar_image = is_haar(bank) and self.dims == 2
@@ -84,7 +85,7 @@ class _WTConv(nn.Module):
             x = x.contiguous(memory_format=torch.channels_last)
         y = self.base(x) + self._wavelet_branch(x)
         if self.stride > 1:
-            for axis in range(2, 2 + self.dims):
+            for axis in self.axes:
                 y = y.index_select(axis, torch.arange(0, y.shape[axis], self.stride, device=y.device))
         return as_laid_out(y, given)
 
