@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import timm
 import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
@@ -181,7 +180,3 @@ def test_old_checkpoints_are_explained_to_the_new_family(name: str, create: Crea
         refuse_dense(NewFamily(), state)
     model = NewFamily()
     model.load_state_dict(copy.deepcopy(model).state_dict())
-
-
-def test_old_names_are_gone() -> None:
-    assert not {"wavpool_tiny.untrained", "wavpool_small.untrained"} & {*timm.list_models(include_tags=True)}
