@@ -13,10 +13,11 @@ Create = Callable[..., Any]
 Images = Callable[..., Tensor]
 
 
-def gradients(model: nn.Module, x: Tensor) -> list[Tensor]:
+def gradients(model: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    """By name: a traced model has its parameters in the order of their use."""
     model.zero_grad()
     model(x).square().mean().backward()
-    return [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
 
 
 def test_torchscript(name: str, create: Create, images: Images, tmp_path: Path) -> None:
