@@ -81,12 +81,12 @@ def test_comparison(execute, tmp_path: Path):
     notebook = execute("comparison", NOTEBOOKS)
     check_outputs(notebook)
     table = outputs(notebook, "table")[0].data["text/markdown"]
-    for label in ("WavPool (paper)", "WavPool (ours)", "MLP", "CNN"):
+    for label in ("WavPool (paper)", "WavPool (dense)", "MLP", "CNN"):
         accuracy = re.search(rf"^\| {re.escape(label)} \| ([\d.]+) \|", table, re.MULTILINE)
         assert accuracy, table
         assert 0.1 < float(accuracy[1]) <= 1
     histories = sorted((tmp_path / "runs").rglob("history.csv"))
-    assert len(histories) == 4
+    assert len(histories) == 5
     assert all(len(history.read_text().splitlines()) == 1 + EPOCHS for history in histories)
 
 

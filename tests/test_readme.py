@@ -124,7 +124,7 @@ def test_commands_in_a_fresh_clone(tmp_path: Path) -> None:
         (environment / stamp).touch()
     result = make(clone, "experiments", "ARGS=--epochs 3 --seeds 0")
     assert result.returncode == 0, result.stderr
-    assert "WavPool (ours)" in result.stdout
+    assert "WavPool (dense)" in result.stdout
     produced = {path.name for path in (clone / "runs" / "digits").iterdir()}
     assert {"results.md", "results.csv", "report.html"} <= produced
     result = make(clone, "test", "ARGS=tests/test_packaging.py -k version")
@@ -139,7 +139,7 @@ def test_set_up_from_nothing(tmp_path: Path) -> None:
     clone = fresh_clone(tmp_path / "clone")
     result = make(clone, "experiments", f"PYTHON={sys.executable}")
     assert result.returncode == 0, result.stderr
-    assert "WavPool (ours)" in result.stdout
+    assert "WavPool (dense)" in result.stdout
 
 
 @pytest.mark.parametrize("match", COUNTED)

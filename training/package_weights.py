@@ -68,7 +68,14 @@ def run_entry(folder: Path) -> dict[str, Any]:
         "epochs": metrics["epochs"],
         "seed": config.seed,
         "commit": metrics["provenance"]["commit"],
-        "recipe": {"command": command_of(config), "config": config.model_dump(mode="json", exclude_defaults=True)},
+        "recipe": {
+            "command": command_of(config),
+            "config": {
+                "model": config.model,
+                "data": config.data,
+                **config.model_dump(mode="json", exclude_defaults=True),
+            },
+        },
     }
 
 
