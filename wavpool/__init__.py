@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .inspection import inspect
     from .models import load_wavpool_0_1
 
-__version__ = "0.10.2"
+__version__ = "0.11.0"
 
 _timm_hook.install()
 
